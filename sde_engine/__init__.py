@@ -1,0 +1,68 @@
+"""SGD as a Langevin equation with state-dependent noise, beside SGD itself.
+
+The names of this module are the public ones. They are imported when they are first used, so that `import sde_engine`
+and `sde-engine --help` load neither numba nor JAX nor xarray.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sde_engine import plot as plot
+    from sde_engine.discovery import list_models as list_models
+    from sde_engine.discovery import load_model as load_model
+    from sde_engine.dynamics.gaussian_sgd import GaussianSgd as GaussianSgd
+    from sde_engine.dynamics.gradient_flow import GradientFlow as GradientFlow
+    from sde_engine.dynamics.langevin import Langevin as Langevin
+    from sde_engine.dynamics.sgd import Sgd as Sgd
+    from sde_engine.errors import SdeEngineError as SdeEngineError
+    from sde_engine.kernel import Hyper as Hyper
+    from sde_engine.model import Examples as Examples
+    from sde_engine.model import Model as Model
+    from sde_engine.model import Observable as Observable
+    from sde_engine.phase import boundary as boundary
+    from sde_engine.runner import run_sweep as run_sweep
+    from sde_engine.simulate import compare as compare
+    from sde_engine.simulate import simulate as simulate
+    from sde_engine.stability import lyapunov as lyapunov
+    from sde_engine.stats.histogram import Histogram as Histogram
+    from sde_engine.store import open_results as open_results
+    from sde_engine.sweep import Sweep as Sweep
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Examples": "model",
+    "GaussianSgd": "dynamics.gaussian_sgd",
+    "GradientFlow": "dynamics.gradient_flow",
+    "Histogram": "stats.histogram",
+    "Hyper": "kernel",
+    "Langevin": "dynamics.langevin",
+    "Model": "model",
+    "Observable": "model",
+    "SdeEngineError": "errors",
+    "Sgd": "dynamics.sgd",
+    "Sweep": "sweep",
+    "boundary": "phase",
+    "compare": "simulate",
+    "list_models": "discovery",
+    "load_model": "discovery",
+    "lyapunov": "stability",
+    "open_results": "store",
+    "run_sweep": "runner",
+    "simulate": "simulate",
+}
+
+__all__ = [*sorted(_HOME), "plot"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "plot":
+        return import_module("sde_engine.plot")
+    if name in _HOME:
+        return getattr(import_module(f"sde_engine.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'sde_engine' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,1 @@
+"""Loops over trajectories: `reference` (numpy) and `lanes` (numba). They give the same bits."""

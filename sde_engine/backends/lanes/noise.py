@@ -1,0 +1,96 @@
+"""Random numbers of a block of lanes, made in the loop: the compiled twin of `sde_engine.rng`."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from sde_engine import rng
+from sde_engine.backends.lanes import primitives  # noqa: F401  registers what the formulas below call
+from sde_engine.backends.lanes.compiled import OPTIONS
+from sde_engine.backends.trace import LANES
+from sde_engine.rng import normals_of, signs_of, words_of
+
+_U64 = np.uint64
+_BATCH = rng.BATCH
+_EPOCH = rng.EPOCH
+
+
+@numba.njit(**OPTIONS)
+def fill_words(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (4, LANES) with the words that serve indices 4 counter to 4 counter + 3."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        out[0, j] = a
+        out[1, j] = b
+        out[2, j] = c
+        out[3, j] = d
+
+
+@numba.njit(**OPTIONS)
+def fill_normals(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (4, LANES) with the standard normals of four successive indices."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        z0, z1, z2, z3 = normals_of(a, b, c, d)
+        out[0, j] = z0
+        out[1, j] = z1
+        out[2, j] = z2
+        out[3, j] = z3
+
+
+@numba.njit(**OPTIONS)
+def fill_signs(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (4, LANES) with the fair signs of four successive indices."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        s0, s1, s2, s3 = signs_of(a, b, c, d)
+        out[0, j] = s0
+        out[1, j] = s1
+        out[2, j] = s2
+        out[3, j] = s3
+
+
+@numba.njit(**OPTIONS)
+def below(words: Any, count: int, out: Any) -> None:
+    """Turn (4, LANES) words into indices below `count`."""
+    for q in range(4):
+        for j in range(LANES):
+            out[q, j] = np.int64((words[q, j] * _U64(count)) >> _U64(32))
+
+
+@numba.njit(**OPTIONS)
+def shuffle_front(order: Any, lane_words: Any, taken: int, out: Any) -> None:
+    """Draw `taken` distinct entries of `order` (N,) into out (taken,), and leave `order` as it was found.
+
+    Fisher and Yates from the front; undoing the swaps in reverse makes the draw a function of the words alone.
+    """
+    n = order.shape[0]
+    places = np.empty(taken, np.int64)
+    for i in range(taken):
+        k = i + np.int64((lane_words[i] * _U64(n - i)) >> _U64(32))
+        places[i] = k
+        order[i], order[k] = order[k], order[i]
+        out[i] = order[i]
+    for i in range(taken - 1, -1, -1):
+        k = places[i]
+        order[i], order[k] = order[k], order[i]
+
+
+@numba.njit(**OPTIONS)
+def draw_distinct(first_path: Any, stream: Any, draw: Any, seed: Any, order: Any, words: Any, out: Any) -> None:
+    """Fill out (taken, LANES) with distinct indices for each lane; `draw` numbers the draw of each path.
+
+    Entry i of the draw takes the word of index draw * taken + i of the stream.
+    """
+    taken = out.shape[0]
+    quad = np.empty((4, LANES), np.uint64)
+    for i in range(taken):
+        index = draw * taken + i
+        if i == 0 or index % 4 == 0:
+            fill_words(quad, first_path, stream, index // 4, seed)
+        words[:, i] = quad[index % 4]
+    chosen = np.empty(taken, np.int64)
+    for j in range(LANES):
+        shuffle_front(order, words[j], taken, chosen)
+        out[:, j] = chosen

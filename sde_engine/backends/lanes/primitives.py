@@ -1,0 +1,149 @@
+"""What numba must be told about `elementary` and `components`: bit casts, selects and unrolled tuples.
+
+Everything else is compiled from the one formula that numpy runs too. Importing this module registers the overloads.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, overload
+
+from sde_engine import components, elementary, rng
+
+# Inlined by numba itself: as calls, the long polynomials would stop LLVM from vectorizing the loop around them.
+_INLINE: dict[str, Any] = {"jit_options": {"forceinline": True, "error_model": "numpy"}}
+
+
+Implementation = Callable[..., Any]
+
+
+@intrinsic
+def _float_of_word(context: Any, word: Any) -> Any:
+    return types.float64(types.uint64), lambda c, b, s, a: b.bitcast(a[0], ir.DoubleType())
+
+
+@intrinsic
+def _word_of_float(context: Any, value: Any) -> Any:
+    return types.uint64(types.float64), lambda c, b, s, a: b.bitcast(a[0], ir.IntType(64))
+
+
+def _overload(function: Implementation, signature: inspect.Signature, choose: Implementation) -> None:
+    """Let `choose(types)` say what compiled code runs for `function`; numba wants both to show one signature."""
+
+    def typer(*arguments: Any) -> Implementation:
+        return choose(*arguments)
+
+    vars(typer)["__signature__"] = signature
+    overload(function, **_INLINE)(typer)
+
+
+def as_written(function: Implementation, formula: Implementation) -> None:
+    """Compile `formula`, as it stands, wherever a compiled function calls `function`."""
+    _overload(function, inspect.signature(formula), lambda *types: formula)
+
+
+def _as_text(function: Implementation, arguments: str, body: Callable[..., str]) -> None:
+    """Compile the expression `body(types)`; text is used only to spell out a tuple item by item."""
+
+    def implementation(expression: str) -> Implementation:
+        scope: dict[str, Any] = {"math": math, "to_float": _float_of_word, "to_word": _word_of_float, "larger": components.larger}
+        exec(f"def formula({arguments}):\n    return {expression}", scope)
+        return scope["formula"]
+
+    signature = inspect.signature(implementation("None"))
+    _overload(function, signature, lambda *types: implementation(body(*types)))
+
+
+def _items(expression: str, count: int) -> str:
+    return "(" + "".join(expression.format(i=i) + ", " for i in range(count)) + ")"
+
+
+def _sum(expression: str, count: int) -> str:
+    return " + ".join(expression.format(i=i) for i in range(count))
+
+
+def _matmul(rows: int, inner: int, columns: int) -> str:
+    entry = "a[{i}][{j}] * b[{j}][{k}]"
+    entries = [
+        [" + ".join(entry.format(i=i, j=j, k=k) for j in range(inner)) for k in range(columns)] for i in range(rows)
+    ]
+    return "(" + "".join("(" + "".join(e + ", " for e in row) + "), " for row in entries) + ")"
+
+
+def _split(lengths: list[int]) -> str:
+    starts = [sum(lengths[:i]) for i in range(len(lengths))]
+    rows = ["(" + "".join(f"a[{at + k}], " for k in range(n)) + "), " for at, n in zip(starts, lengths, strict=True)]
+    return "(" + "".join(rows) + ")"
+
+
+def _cofactors(count: int) -> str:
+    others = [[f"a[{k}]" for k in range(count) if k != i] for i in range(count)]
+    return "(" + "".join((" * ".join(names) or "1.0") + ", " for names in others) + ")"
+
+
+for _name in ("log", "exp", "tanh"):
+    as_written(getattr(elementary, _name), getattr(elementary, _name))
+    as_written(getattr(components, _name), getattr(elementary, _name))
+_ITSELF: tuple[Implementation, ...] = (
+    elementary.cos_sin_turn,
+    rng.philox,
+    rng.words_of,
+    rng.unit,
+    rng.normals_of,
+    rng.signs_of,
+    rng.sign,
+    rng.index_below,
+    components.square_norm,
+    components.reciprocal,
+)
+for _function in _ITSELF:
+    as_written(_function, _function)
+
+_as_text(elementary.as_float, "word", lambda word: "to_float(word)")
+_as_text(elementary.as_word, "value", lambda value: "to_word(value)")
+_as_text(elementary.where, "condition, yes, no", lambda *types: "yes if condition else no")
+_as_text(components.where, "condition, yes, no", lambda *types: "yes if condition else no")
+_as_text(components.sqrt, "x", lambda x: "math.sqrt(x)")
+_as_text(components.absolute, "x", lambda x: "abs(x)")
+_as_text(components.add, "a, b", lambda a, b: _items("a[{i}] + b[{i}]", len(a)))
+_as_text(components.subtract, "a, b", lambda a, b: _items("a[{i}] - b[{i}]", len(a)))
+_as_text(components.multiply, "a, b", lambda a, b: _items("a[{i}] * b[{i}]", len(a)))
+_as_text(components.scale, "factor, a", lambda factor, a: _items("factor * a[{i}]", len(a)))
+_as_text(components.dot, "a, b", lambda a, b: _sum("a[{i}] * b[{i}]", len(a)))
+_as_text(components.total, "a", lambda a: _sum("a[{i}]", len(a)))
+_as_text(components.product, "a", lambda a: _sum("a[{i}]", len(a)).replace("+", "*"))
+_as_text(
+    components.matvec,
+    "matrix, a",
+    lambda matrix, a: _items("(" + " + ".join(f"matrix[{{i}}][{k}] * a[{k}]" for k in range(len(a))) + ")", len(matrix)),
+)
+_as_text(components.apply, "function, a", lambda function, a: _items("function(a[{i}])", len(a)))
+_as_text(
+    components.scale_rows,
+    "factors, matrix",
+    lambda factors, matrix: _items(
+        "(" + "".join(f"factors[{{i}}] * matrix[{{i}}][{k}], " for k in range(len(matrix[0]))) + ")", len(matrix)
+    ),
+)
+_as_text(
+    components.scale_matrix,
+    "factor, matrix",
+    lambda factor, matrix: _items(
+        "(" + "".join(f"factor * matrix[{{i}}][{k}], " for k in range(len(matrix[0]))) + ")", len(matrix)
+    ),
+)
+_as_text(components.matmul, "a, b", lambda a, b: _matmul(len(a), len(b), len(b[0])))
+_as_text(components.larger, "a, b", lambda a, b: "a if a > b else b")
+_as_text(components.largest, "a", lambda a: functools.reduce(lambda top, i: f"larger(a[{i}], {top})", range(1, len(a)), "a[0]"))
+_as_text(components.split, "a, shape", lambda a, shape: _split([len(row) for row in shape]))
+_as_text(
+    components.flatten,
+    "rows",
+    lambda rows: "(" + "".join(f"rows[{i}][{k}], " for i in range(len(rows)) for k in range(len(rows[i]))) + ")",
+)
+_as_text(components.cofactors, "a", lambda a: _cofactors(len(a)))

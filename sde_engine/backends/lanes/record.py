@@ -1,0 +1,114 @@
+"""Looking at a block of lanes: guards, weighted sums and histograms. Shared by every compiled run."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from sde_engine.backends.lanes.compiled import OPTIONS
+from sde_engine.backends.trace import (
+    BLOWN_UP,
+    LANES,
+    LOG_RESCALE,
+    RESCALE,
+    SMALL_SQUARE,
+    TINY_SQUARE,
+)
+from sde_engine.elementary import log
+
+_LIMIT = BLOWN_UP * BLOWN_UP
+_DOWN = 1.0 / RESCALE
+
+
+@numba.njit(**OPTIONS)
+def square_distance(th: Any, dim: int, out: Any) -> None:
+    """Fill out (LANES,) with the sum of the squares of the first `dim` components."""
+    for j in range(LANES):
+        out[j] = th[0, j] * th[0, j]
+    for i in range(1, dim):
+        for j in range(LANES):
+            out[j] += th[i, j] * th[i, j]
+
+
+@numba.njit(**OPTIONS)
+def guard(th: Any, t: Any, live: Any, square: Any, rescale: bool, trace: Any) -> int:
+    """Freeze the paths that have left, rescale those that collapse; return how many are alive."""
+    square_distance(th, th.shape[0], square)
+    count = 0
+    for j in range(LANES):
+        if live[j] == 0.0:
+            continue
+        if not square[j] < _LIMIT:
+            live[j] = 0.0
+            trace.diverged_at[j] = t[j]
+            for i in range(th.shape[0]):
+                trace.final[i, j] = th[i, j]
+                th[i, j] = 0.0
+            continue
+        count += 1
+        if rescale:
+            if square[j] < TINY_SQUARE and square[j] > 0.0:
+                trace.exponent[j] -= 1.0
+                for i in range(th.shape[0]):
+                    th[i, j] *= RESCALE
+            elif trace.exponent[j] < 0.0 and square[j] > SMALL_SQUARE:
+                trace.exponent[j] += 1.0
+                for i in range(th.shape[0]):
+                    th[i, j] *= _DOWN
+    return count
+
+
+@numba.njit(**OPTIONS)
+def finish(th: Any, live: Any, trace: Any) -> None:
+    """Store the state of the paths that reached the end."""
+    for j in range(LANES):
+        if live[j] > 0.0:
+            for i in range(th.shape[0]):
+                trace.final[i, j] = th[i, j]
+
+
+@numba.njit(**OPTIONS)
+def add_up(values: Any, th: Any, dim: int, t: Any, dt: Any, live: Any, clock: Any, bins: Any, log_distance: bool,
+           square: Any, window: Any, weight: Any, trace: Any) -> None:
+    """Add one look at the block to the trace; a state counts for the time `dt` that its path spends in it."""
+    early = clock.burn_in * (1.0 - 1e-12)
+    for j in range(LANES):
+        weight[j] = dt[j] * live[j] if t[j] >= early else 0.0
+        window[j] = min(max(int((t[j] - early) / clock.window), 0), clock.windows - 1)
+    for j in range(LANES):
+        trace.weight[window[j], j] += weight[j]
+    observables = values.shape[0]
+    for k in range(observables):
+        for j in range(LANES):
+            values[k, j] -= trace.reference[k, j]
+            trace.sums[window[j], k, j] += weight[j] * values[k, j]
+    slot = observables
+    for k in range(observables):
+        for m in range(k, observables):
+            for j in range(LANES):
+                trace.sums[window[j], slot, j] += weight[j] * (values[k, j] * values[m, j])
+            slot += 1
+    if log_distance:
+        square_distance(th, dim, square)
+        for j in range(LANES):
+            square[j] = log(square[j]) + 2.0 * LOG_RESCALE * trace.exponent[j]
+        for j in range(LANES):
+            trace.sums[window[j], slot, j] += weight[j] * square[j]
+    for b in range(bins.observable.shape[0]):
+        _count(values[bins.observable[b]], trace.reference[bins.observable[b]], weight, bins, b, trace.histogram)
+
+
+@numba.njit(**OPTIONS)
+def _count(deviation: Any, reference: Any, weight: Any, bins: Any, b: int, histogram: Any) -> None:
+    low, per_unit, count = bins.low[b], bins.per_unit[b], bins.number[b]
+    for j in range(LANES):
+        x = deviation[j] + reference[j]
+        if bins.logarithmic[b]:
+            # A value that is not positive has no logarithm: it belongs to the underflow bin.
+            x = log(x) if x > 0.0 else low - 1.0
+        place = (x - low) * per_unit
+        # Comparisons are false for NaN, which so ends in the overflow bin.
+        column = count + 1
+        if place < count:
+            column = 1 + int(place) if place >= 0.0 else 0
+        histogram[bins.first[b] + column, j] += weight[j]

@@ -1,0 +1,91 @@
+"""What a run leaves behind: a fixed amount of numbers a path, whatever the length of the run.
+
+A path's record is divided into `windows` of equal clock time after the burn-in. In each window the backend adds up
+weight (time spent), weighted deviations of the observables from the path's own first value, and their products; the
+logarithm of the distance from the symmetric origin, where the model has one; and histograms over the whole record.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+LANES = 128  # trajectories in a block; fixed, so that block boundaries never depend on the machine
+BLOWN_UP = 1e6  # a path whose |state| passes this, or is not a number, is frozen and counted
+# A state collapsing onto a symmetric origin is linear long before it underflows: at |theta| < 2**-300 it is scaled up
+# by 2**250, exactly, and the exponent remembered; at |theta| > 2**-40 it is scaled back.
+TINY_SQUARE = 2.0**-600
+SMALL_SQUARE = 2.0**-80
+RESCALE = 2.0**250
+LOG_RESCALE = 250.0 * float(np.log(2.0))
+
+
+class Clock(NamedTuple):
+    """When a run ends and when it is looked at. Times are on the clock t = eta * updates."""
+
+    dt: float  # step, or longest step
+    steps: int  # number of steps (fixed dt); adaptive runs end by time
+    end: float
+    burn_in: float
+    window: float  # length of a window
+    windows: int
+    every: int  # steps between two looks
+
+
+class Bins(NamedTuple):
+    """Histograms, one entry each: which observable, lower edge, bins a unit, number of bins, first column, logarithmic."""
+
+    observable: np.ndarray
+    low: np.ndarray
+    per_unit: np.ndarray
+    number: np.ndarray
+    first: np.ndarray
+    logarithmic: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """Bins of all histograms, with an underflow and an overflow bin each."""
+        return int(np.sum(self.number + 2))
+
+
+class Trace(NamedTuple):
+    """The record of P paths with K observables in W windows, M = K + K (K + 1) / 2 + 1 sums.
+
+    Sums are, in order: deviations d_k, products d_k d_l (k <= l), logarithm of the squared distance from the origin.
+    """
+
+    reference: np.ndarray  # (K, P) observables at the start, from which deviations are taken
+    weight: np.ndarray  # (W, P)
+    sums: np.ndarray  # (W, M, P)
+    histogram: np.ndarray  # (columns, P)
+    diverged_at: np.ndarray  # (P,) clock, infinite for a path that did not
+    final: np.ndarray  # (width, P) state at the end, or at the exit
+    exponent: np.ndarray  # (P,) the state is final * 2**(250 * exponent)
+
+
+def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: int) -> Trace:
+    """Return a trace of zeros."""
+    sums = observables + observables * (observables + 1) // 2 + 1
+    return Trace(
+        np.zeros((observables, paths)),
+        np.zeros((clock.windows, paths)),
+        np.zeros((clock.windows, sums, paths)),
+        np.zeros((bins.columns, paths)),
+        np.full(paths, np.inf),
+        np.zeros((width, paths)),
+        np.zeros(paths),
+    )
+
+
+class Job(NamedTuple):
+    """Everything that a backend needs to know of one run beside the kernel."""
+
+    params: Any
+    observables: tuple[Callable[..., Any], ...]
+    dim: int  # components of theta; the state may be wider
+    symmetric_origin: bool
+    examples: Any
+    example_gradient: Callable[..., Any]
+    clock: Clock
+    bins: Bins
+    seed: int

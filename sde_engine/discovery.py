@@ -1,0 +1,98 @@
+"""Finds every model, scheme and dynamics by walking its folder: a new file needs no list to be edited."""
+
+import pkgutil
+from collections.abc import Iterable
+from functools import lru_cache
+from importlib import import_module
+from inspect import Parameter, signature
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+from sde_engine.errors import SpecError, unknown
+from sde_engine.model import Model
+
+if TYPE_CHECKING:
+    from sde_engine.scheme import Scheme
+
+
+def _modules(package: str) -> Iterable[ModuleType]:
+    for found in pkgutil.iter_modules(import_module(package).__path__):
+        yield import_module(f"{package}.{found.name}")
+
+
+@lru_cache(maxsize=1)
+def schemes() -> "dict[str, Scheme]":
+    """Return every discretisation by name."""
+    found = [module.SCHEME for module in _modules("sde_engine.schemes")]
+    return {scheme.name: scheme for scheme in found}
+
+
+@lru_cache(maxsize=1)
+def dynamics_classes() -> dict[str, type]:
+    """Return every kind of dynamics by name."""
+    found = [module.DYNAMICS for module in _modules("sde_engine.dynamics") if hasattr(module, "DYNAMICS")]
+    return {kind.kind: kind for kind in found}
+
+
+def list_models() -> list[str]:
+    """Return the names of the models that come with the engine."""
+    import sde_engine.models
+
+    return sorted(found.name for found in pkgutil.iter_modules(sde_engine.models.__path__))
+
+
+def load_model(name: str, **parameters: Any) -> Model:
+    """Return a model by name, with parameters changed from their defaults.
+
+    Parameters
+    ----------
+    name : a name from `list_models()`, or "package.module:MODEL" for a model of your own
+    **parameters : the model's parameters, see its docstring
+
+    Raises
+    ------
+    SpecError : unknown model or parameter, a value that is not accepted, a module that cannot be imported
+    """
+    maker = _maker(name)
+    if isinstance(maker, Model):
+        strange = sorted(set(parameters) - set(maker.params._fields))
+        if strange:
+            raise SpecError(unknown(f"parameter of {name}", strange[0], maker.params._fields))
+        from dataclasses import replace
+
+        values = {key: _number(name, key, value) for key, value in parameters.items()}
+        return replace(maker, params=maker.params._replace(**values))
+    if not callable(maker):
+        raise SpecError(f"MODEL of {name!r} is a {type(maker).__name__}; a Model or a function that returns one is accepted")
+    accepted = [key for key, value in signature(maker).parameters.items() if value.kind is not Parameter.VAR_KEYWORD]
+    strange = sorted(set(parameters) - set(accepted))
+    if strange:
+        raise SpecError(unknown(f"parameter of {name}", strange[0], accepted))
+    return maker(**parameters)
+
+
+def _number(model: str, key: str, value: Any) -> Any:
+    if isinstance(value, tuple | list):
+        return tuple(_number(model, key, item) for item in value)
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        raise SpecError(f"parameter {key} of {model} is {value!r}; a number is accepted") from None
+
+
+def _maker(name: str) -> Any:
+    if not isinstance(name, str):
+        raise SpecError(f"model is {name!r}; a name is accepted, such as 'two_layer_scalar' or 'package.module:MODEL'")
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        if name not in list_models():
+            raise SpecError(unknown("model", name, list_models()))
+        return import_module(f"sde_engine.models.{name}").MODEL
+    if module == "__main__":
+        raise SpecError(f"model {name!r} lives in a script that is running; put it in a module that can be imported")
+    try:
+        return getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise SpecError(f"model {name!r}: cannot import {module!r} ({error})") from error
+    except AttributeError:
+        raise SpecError(f"model {name!r}: module {module!r} has no {attribute!r}") from None

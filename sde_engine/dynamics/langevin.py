@@ -1,0 +1,130 @@
+"""The Langevin equation of SGD, in the Ito sense:
+
+    d theta = -(grad L + weight_decay theta) dt - sqrt(k T) G(theta) dW,    T = eta / batch,  G G^T = C(theta)
+
+C is the centred covariance of one example's gradient, k the finite-population factor of the sampling (1 for iid).
+The noise carries the gradient's sign: Euler-Maruyama with dt = eta is then SGD with Gaussian noise, path by path.
+`eta` is the strength of the noise; `dt` is numerics, and never the same argument.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from math import floor, log10, sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from sde_engine.components import add, scale, scale_matrix
+from sde_engine.discovery import schemes
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.model import Formula, Model
+from sde_engine.scheme import Ito, Scheme
+
+
+class _Settings(NamedTuple):
+    weight_decay: float
+    amplitude: float
+    tolerance: float
+    scale: float
+
+
+@lru_cache(maxsize=64)
+def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Scheme) -> tuple[Any, Any]:
+    """Return (step, size); the same formulas give the same objects, so a backend compiles them once."""
+
+    def drift(theta: Any, p: Any, h: Any) -> Any:
+        return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
+
+    def factor(theta: Any, p: Any, h: Any) -> Any:
+        return scale_matrix(-h.amplitude, noise_factor(theta, p))
+
+    system = Ito(drift, factor, chart)
+    return scheme.build(system), None if scheme.size is None else scheme.size(system)
+
+
+@lru_cache(maxsize=256)
+def stiffness(model: Model) -> float:
+    """Return the largest Frobenius norm of the Hessian of the loss at the model's starts (central differences)."""
+    largest = 0.0
+    for point in model.starts(model.params):
+        columns = []
+        for i in range(model.dim):
+            shift = 1e-4 * max(1.0, abs(point[i]))
+            up, down = list(point), list(point)
+            up[i], down[i] = up[i] + shift, down[i] - shift
+            high, low = model.gradient(tuple(up), model.params), model.gradient(tuple(down), model.params)
+            columns.append([(a - b) / (2.0 * shift) for a, b in zip(high, low, strict=True)])
+        largest = max(largest, float(np.sqrt(np.sum(np.square(columns)))))
+    return largest
+
+
+def default_step(model: Model, hyper: Hyper, factor: float) -> float:
+    """Return `factor` over the curvature, rounded down to one digit so that it is the same on every machine."""
+    step = factor / (stiffness(model) + hyper.weight_decay + 1e-300)
+    unit = 10.0 ** floor(log10(step) + 1e-9)
+    return float(f"{floor(step / unit + 1e-9) * unit:.1e}")
+
+
+@dataclass(frozen=True)
+class Langevin:
+    """The Ito equation of SGD, solved by one of the schemes.
+
+    Parameters
+    ----------
+    scheme : name of a discretisation, or None: "log_euler" where the model has a log chart, "euler_maruyama" where
+        the noise is additive, else "adaptive_euler"
+    dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
+    tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
+    sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature
+    """
+
+    scheme: str | None = None
+    dt: float | None = None
+    tolerance: float | None = None
+    sampling: Sampling = "iid"
+    kind = "langevin"
+
+    def __post_init__(self) -> None:
+        if self.scheme is not None and self.scheme not in schemes():
+            raise SpecError(unknown("scheme", self.scheme, schemes()))
+        for name in ("dt", "tolerance"):
+            value = getattr(self, name)
+            if value is not None and not (np.isfinite(value) and value > 0.0):
+                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
+
+    def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
+        """Return the step for this model; refuse a scheme that does not serve its noise."""
+        if self.sampling == "epoch":
+            raise Incompatible("reshuffled epochs have no Langevin equation of this form (their leading diffusion "
+                               "cancels over an epoch); accepted: 'iid', 'without_replacement'")
+        scheme = self._scheme(model)
+        factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
+        step, size = _compose(model.gradient, model.noise_factor, model.log_chart, scheme)
+        settings = _Settings(
+            hyper.weight_decay, sqrt(factor * hyper.temperature), self.tolerance or scheme.tolerance, 1.0
+        )
+        dt = self.dt or default_step(model, hyper, scheme.step_factor)
+        return Diffusion(model.dim, model.columns, step, size, dt, settings)
+
+    def _scheme(self, model: Model) -> Scheme:
+        name = self.scheme
+        if name is None:
+            plain = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
+            name = plain if model.log_chart is None else "log_euler"
+        scheme = schemes()[name]
+        if model.noise_kind not in scheme.noise_kinds:
+            serves = [s.name for s in schemes().values() if model.noise_kind in s.noise_kinds]
+            raise Incompatible(
+                f"{name!r} serves {', '.join(sorted(scheme.noise_kinds))} noise, but {model.name!r} has "
+                f"{model.noise_kind} noise; use {' or '.join(serves)}"
+            )
+        if scheme.needs_log_chart and model.log_chart is None:
+            raise Incompatible(
+                f"{name!r} works on multiplicative coordinates, but {model.name!r} declares no log_chart; "
+                "use 'adaptive_euler'"
+            )
+        return scheme
+
+
+DYNAMICS = Langevin

@@ -1,0 +1,94 @@
+"""Discrete minibatch SGD, the algorithm itself.
+
+    theta' = theta - eta P (g_B + weight_decay theta)                                   (momentum 0)
+    v' = momentum v - eta P (g_B + weight_decay theta),   theta' = theta + v'           (heavy ball)
+
+with P a fixed diagonal preconditioner (the identity by default) and g_B the mean gradient of a minibatch drawn iid,
+without replacement, or from reshuffled epochs. Weight decay is coupled, as in PyTorch's SGD.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from sde_engine.components import add, multiply, scale, subtract
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import SAMPLINGS, Hyper, Minibatch, Sampling, sampling_factor
+from sde_engine.model import Model
+
+
+class _Settings(NamedTuple):
+    eta: float
+    weight_decay: float
+    momentum: float
+    preconditioner: tuple[float, ...]
+
+
+def _plain(theta: Any, mean_gradient: Any, p: Any, h: Any) -> Any:
+    return subtract(theta, scale(h.eta, add(mean_gradient, scale(h.weight_decay, theta))))
+
+
+def _preconditioned(theta: Any, mean_gradient: Any, p: Any, h: Any) -> Any:
+    force = multiply(h.preconditioner, add(mean_gradient, scale(h.weight_decay, theta)))
+    return subtract(theta, scale(h.eta, force))
+
+
+@lru_cache(maxsize=16)
+def _heavy_ball(dim: int) -> Callable[..., Any]:
+    def step(state: Any, mean_gradient: Any, p: Any, h: Any) -> Any:
+        theta, velocity = state[:dim], state[dim:]
+        force = multiply(h.preconditioner, add(mean_gradient, scale(h.weight_decay, theta)))
+        faster = subtract(scale(h.momentum, velocity), scale(h.eta, force))
+        return add(theta, faster) + faster
+
+    return step
+
+
+@dataclass(frozen=True)
+class Sgd:
+    """Minibatch SGD with real batches.
+
+    Parameters
+    ----------
+    sampling : "iid", "without_replacement" or "epoch" (reshuffled; the batch must divide the number of examples)
+    momentum : heavy-ball coefficient in [0, 1); the clock stays t = eta * updates
+    preconditioner : one positive factor a component, or None
+    """
+
+    sampling: Sampling = "iid"
+    momentum: float = 0.0
+    preconditioner: tuple[float, ...] | None = None
+    kind = "sgd"
+
+    def __post_init__(self) -> None:
+        if self.sampling not in SAMPLINGS:
+            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
+        if not 0.0 <= self.momentum < 1.0:
+            raise SpecError(f"momentum is {self.momentum!r}; a number from 0 up to but not including 1 is accepted")
+        if self.preconditioner is not None:
+            object.__setattr__(self, "preconditioner", tuple(float(x) for x in self.preconditioner))
+
+    def kernel(self, model: Model, hyper: Hyper) -> Minibatch:
+        """Return the update for this model; refuse a sampling that its examples do not allow."""
+        size = model.examples.size
+        sampling_factor(self.sampling, hyper.batch, size)
+        if self.sampling == "epoch" and size is not None and size % hyper.batch:
+            near = [b for b in range(1, size + 1) if size % b == 0]
+            raise Incompatible(
+                f"sampling 'epoch' splits {size} examples into equal batches, but batch is {hyper.batch}; "
+                f"accepted: {', '.join(map(str, near))}"
+            )
+        factors = self.preconditioner
+        if factors is not None and (len(factors) != model.dim or min(factors) <= 0.0):
+            raise Incompatible(
+                f"the preconditioner is {factors}; {model.name!r} takes {model.dim} positive factors, one a component"
+            )
+        settings = _Settings(hyper.eta, hyper.weight_decay, self.momentum, factors or (1.0,) * model.dim)
+        if self.momentum:
+            return Minibatch(2 * model.dim, _heavy_ball(model.dim), self.sampling, hyper.batch, settings)
+        step = _plain if factors is None else _preconditioned
+        return Minibatch(model.dim, step, self.sampling, hyper.batch, settings)
+
+
+DYNAMICS = Sgd

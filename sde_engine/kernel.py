@@ -1,0 +1,85 @@
+"""One Markov step on the clock t = eta * updates: the form that SGD and every SDE take before a backend runs them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+from sde_engine.errors import SpecError
+from sde_engine.model import Model
+
+Sampling = Literal["iid", "without_replacement", "epoch"]
+SAMPLINGS: tuple[Sampling, ...] = ("iid", "without_replacement", "epoch")
+
+
+class Hyper(NamedTuple):
+    """Learning rate, batch size and weight decay (PyTorch's: gradient += weight_decay * theta)."""
+
+    eta: float
+    batch: int = 1
+    weight_decay: float = 0.0
+
+    @property
+    def temperature(self) -> float:
+        """T = eta / batch."""
+        return self.eta / self.batch
+
+
+class Diffusion(NamedTuple):
+    """A step driven by standard normals.
+
+    `step(state, z, dt, root_dt, p, h)` returns the next state; `size(state, p, h)`, where given, returns the step that
+    the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
+    """
+
+    width: int
+    columns: int
+    step: Callable[..., Any]
+    size: Callable[..., Any] | None
+    dt: float
+    settings: Any  # the NamedTuple handed to step and size as h
+
+
+class Minibatch(NamedTuple):
+    """A step driven by the mean gradient of a drawn minibatch: `step(state, mean_gradient, p, h)`."""
+
+    width: int
+    step: Callable[..., Any]
+    sampling: Sampling
+    batch: int
+    settings: Any
+
+
+Kernel = Diffusion | Minibatch
+
+
+class Dynamics(Protocol):
+    """What moves the parameters. A frozen dataclass in `sde_engine.dynamics`, or a user's own."""
+
+    kind: str
+
+    def kernel(self, model: Model, hyper: Hyper) -> Kernel:
+        """Return the step for this model, or raise `Incompatible` in words."""
+        ...
+
+
+def check_hyper(hyper: Hyper) -> Hyper:
+    """Return `hyper` if its values make sense, else raise a sentence."""
+    eta, batch, weight_decay = hyper
+    if not (isinstance(eta, int | float) and 0.0 < eta < float("inf")):
+        raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
+    if not (float(batch).is_integer() and batch >= 1):
+        raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more, is accepted")
+    if not 0.0 <= weight_decay < float("inf"):
+        raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
+    return Hyper(float(eta), int(batch), float(weight_decay))
+
+
+def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:
+    """Return the variance of a batch mean over that of an iid batch: 1, or (N - B)/(N - 1) without replacement."""
+    if sampling == "iid":
+        return 1.0
+    if examples is None:
+        raise SpecError(f"sampling {sampling!r} needs stored examples, but this model draws fresh ones; use 'iid'")
+    if batch > examples:
+        raise SpecError(f"a batch of {batch} without replacement cannot be drawn from {examples} examples")
+    return (examples - batch) / (examples - 1) if examples > 1 else 0.0

@@ -1,0 +1,1 @@
+"""Discretisations of Ito equations, one a file, each with a `SCHEME`."""

@@ -1,0 +1,92 @@
+"""Ensemble and time averages of observables, each with a standard error that knows of autocorrelation.
+
+Paths are independent, so the spread of their time averages is the error of the ensemble's, whatever the correlation
+along a path. With few paths the windows of the record take the place of paths (batch means). A state weighs as much
+as the time spent in it: the estimators are ratios, and their errors come by the delta method.
+
+References
+----------
+Glynn, P. W. and Whitt, W. (1991). Estimating the asymptotic variance with batch means. Oper. Res. Lett. 10, 431-435.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from sde_engine.backends.trace import Clock, Trace
+from sde_engine.stats.quantity import Quantity, scalar
+
+MIN_UNITS = 8  # fewer independent units than this give no standard error
+
+
+class Deviations(NamedTuple):
+    """Weighted sums over the surviving paths, of deviations from one common origin."""
+
+    origin: np.ndarray  # (K,)
+    weight: np.ndarray  # (W, P)
+    first: np.ndarray  # (W, K, P)
+    second: np.ndarray  # (W, K, K, P)
+
+
+def deviations(trace: Trace) -> Deviations:
+    """Return the sums of a trace's surviving paths about the mean of their reference values."""
+    alive = np.isinf(trace.diverged_at)
+    reference, weight, sums = trace.reference[:, alive], trace.weight[:, alive], trace.sums[:, :, alive]
+    count = len(reference)
+    origin = reference.mean(axis=1) if alive.any() else np.full(count, np.nan)
+    shift = reference - origin[:, None]
+    own = sums[:, :count]
+    first = own + shift * weight[:, None, :]
+    second = np.empty((len(weight), count, count, weight.shape[1]))
+    slot = count
+    for k in range(count):
+        for m in range(k, count):
+            both = sums[:, slot] + shift[k] * own[:, m] + shift[m] * own[:, k] + shift[k] * shift[m] * weight
+            second[:, k, m] = second[:, m, k] = both
+            slot += 1
+    return Deviations(origin, weight, first, second)
+
+
+def ratio(numerator: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Return sum(numerator) / sum(weight) and its standard error. Both are (windows, paths) of one observable."""
+    total = weight.sum()
+    if not total > 0.0:
+        return float("nan"), float("nan")
+    estimate = numerator.sum() / total
+    residual = numerator - estimate * weight
+    units = residual.sum(axis=0) if residual.shape[1] >= MIN_UNITS else residual.ravel()
+    if len(units) < MIN_UNITS:
+        return float(estimate), float("nan")
+    error = np.sqrt(np.sum(units * units) * len(units) / (len(units) - 1.0)) / total
+    return float(estimate), float(error)
+
+
+def averages(trace: Trace, clock: Clock, names: tuple[str, ...], units: tuple[str, ...]) -> dict[str, Quantity]:
+    """Return mean, variance, standard errors, effective sample size and covariances of the observables."""
+    sums = deviations(trace)
+    duration = sums.weight.shape[1] * (clock.end - clock.burn_in)
+    found: dict[str, Quantity] = {}
+    means = []
+    for k, (name, unit) in enumerate(zip(names, units, strict=True)):
+        shift, error = ratio(sums.first[:, k], sums.weight)
+        means.append(shift)
+        centred = sums.second[:, k, k] - 2.0 * shift * sums.first[:, k] + shift * shift * sums.weight
+        variance, variance_error = ratio(centred, sums.weight)
+        variance = max(variance, 0.0) if np.isfinite(variance) else variance
+        ess = variance / (error * error) if error > 0.0 else float("nan")
+        found |= {
+            name: scalar(sums.origin[k] + shift, f"mean of {name} over time and surviving paths", unit),
+            f"{name}_stderr": scalar(error, f"standard error of the mean of {name}", unit),
+            f"{name}_variance": scalar(variance, f"variance of {name}", f"{unit}2" if unit != "1" else "1"),
+            f"{name}_variance_stderr": scalar(variance_error, f"standard error of the variance of {name}"),
+            f"{name}_ess": scalar(ess, f"effective number of independent samples of {name}"),
+            f"{name}_autocorrelation_time": scalar(duration / ess, f"integrated autocorrelation time of {name}, on t"),
+        }
+    for k in range(len(names)):
+        for m in range(k + 1, len(names)):
+            product = sums.second[:, k, m] - means[k] * sums.first[:, m] - means[m] * sums.first[:, k]
+            value, error = ratio(product + means[k] * means[m] * sums.weight, sums.weight)
+            pair = f"{names[k]}_{names[m]}_covariance"
+            found[pair] = scalar(value, f"covariance of {names[k]} and {names[m]}")
+            found[f"{pair}_stderr"] = scalar(error, f"standard error of the covariance of {names[k]} and {names[m]}")
+    return found

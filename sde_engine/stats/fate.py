@@ -1,0 +1,54 @@
+"""What became of the paths: how many diverged and when, how many collapsed, and whether the collapse goes on.
+
+A threshold is no criterion for collapse: near the transition most of a perfectly stationary law can lie below any
+number. What decides is the drift of the mean of ln |theta|: it is zero in a stationary state and the Lyapunov exponent
+of the symmetric state in a collapse.
+
+References
+----------
+Ziyin, L., Li, B., Galanti, T. and Ueda, M. (2023). Type-II saddles and probabilistic stability. arXiv:2303.13093.
+"""
+
+import numpy as np
+
+from sde_engine.backends.trace import LOG_RESCALE, Clock, Trace
+from sde_engine.stats.averages import MIN_UNITS
+from sde_engine.stats.quantity import Quantity, scalar
+
+COLLAPSED = np.log(1e-8)  # ln |theta| of a path that is counted in `collapsed_fraction`
+
+
+def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool) -> dict[str, Quantity]:
+    """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something."""
+    gone = np.isfinite(trace.diverged_at)
+    first = trace.diverged_at[gone].min() if gone.any() else np.nan
+    found = {
+        "diverged_fraction": scalar(gone.mean(), "fraction of paths that left every bound or were not a number"),
+        "t_first_diverged": scalar(first, "clock at which the first path diverged"),
+    }
+    if not symmetric_origin:
+        return found
+    alive = ~gone
+    square = np.sum(np.square(trace.final[:dim, alive]), axis=0)
+    with np.errstate(divide="ignore"):
+        distance = 0.5 * np.log(square) + LOG_RESCALE * trace.exponent[alive]
+    collapsed = float(np.mean(distance < COLLAPSED)) if alive.any() else np.nan
+    drift, error, level = log_drift(trace, clock)
+    return found | {
+        "collapsed_fraction": scalar(collapsed, "fraction of surviving paths with |theta| < 1e-8 at the end"),
+        "log_distance": scalar(level, "mean of ln |theta| in the last window"),
+        "log_distance_drift": scalar(drift, "drift of the mean of ln |theta| per unit of t, over the record"),
+        "log_distance_drift_stderr": scalar(error, "standard error of the drift of the mean of ln |theta|"),
+    }
+
+
+def log_drift(trace: Trace, clock: Clock) -> tuple[float, float, float]:
+    """Return the drift of <ln |theta|> from the first to the last window, its standard error, and its last value."""
+    alive = np.isinf(trace.diverged_at)
+    weight, sums = trace.weight[:, alive], trace.sums[:, -1, alive]
+    if clock.windows < 2 or not alive.any() or not (np.all(weight[0] > 0.0) and np.all(weight[-1] > 0.0)):
+        return float("nan"), float("nan"), float("nan")
+    early, late = 0.5 * sums[0] / weight[0], 0.5 * sums[-1] / weight[-1]
+    slope = (late - early) / ((clock.windows - 1) * clock.window)
+    error = slope.std(ddof=1) / np.sqrt(len(slope)) if len(slope) >= MIN_UNITS else float("nan")
+    return float(slope.mean()), float(error), float(late.mean())
