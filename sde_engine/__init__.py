@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from sde_engine.model import Observable as Observable
     from sde_engine.phase import boundary as boundary
     from sde_engine.runner import run_sweep as run_sweep
-    from sde_engine.simulate import compare as compare
-    from sde_engine.simulate import simulate as simulate
+    from sde_engine.ensemble import compare as compare
+    from sde_engine.ensemble import simulate as simulate
     from sde_engine.stability import lyapunov as lyapunov
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
@@ -44,13 +44,13 @@ _HOME = {
     "Sgd": "dynamics.sgd",
     "Sweep": "sweep",
     "boundary": "phase",
-    "compare": "simulate",
+    "compare": "ensemble",
     "list_models": "discovery",
     "load_model": "discovery",
     "lyapunov": "stability",
     "open_results": "store",
     "run_sweep": "runner",
-    "simulate": "simulate",
+    "simulate": "ensemble",
 }
 
 __all__ = [*sorted(_HOME), "plot"]

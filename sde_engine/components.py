@@ -126,9 +126,19 @@ def reciprocal(x: Any) -> Any:
     return 1.0 / where(x == 0.0, 1.0, x)
 
 
+def away_from_zero(a: Components, bound: Any) -> Components:
+    """Return each component, or the bound with its sign where it is smaller than the bound."""
+    return tuple(where(absolute(x) < bound, where(x < 0.0, -bound, bound), x) for x in a)
+
+
 def larger(a: Any, b: Any) -> Any:
     """Return a where a > b, else b."""
     return where(a > b, a, b)
+
+
+def smaller(a: Any, b: Any) -> Any:
+    """Return a where a < b, else b."""
+    return where(a < b, a, b)
 
 
 def largest(a: Components) -> Any:

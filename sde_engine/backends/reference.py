@@ -43,7 +43,6 @@ class _Run:
         self.job, self.th, self.trace = job, th, trace
         self.paths = first_path + np.arange(th.shape[1])
         self.live = np.ones(th.shape[1], dtype=bool)
-        trace.reference[:] = self.values()
 
     @property
     def theta(self) -> tuple[Any, ...]:
@@ -64,7 +63,10 @@ class _Run:
         window = np.clip(((t - early) / clock.window).astype(np.int64), 0, clock.windows - 1)
         path = np.arange(len(self.paths))
         values = self.values()
-        d = values - trace.reference
+        recorded = t >= early
+        fresh = recorded & np.isnan(trace.reference)
+        trace.reference[fresh] = values[fresh]
+        d = np.where(recorded, values - trace.reference, 0.0)
         slots = [*d, *(d[k] * d[m] for k in range(len(d)) for m in range(k, len(d)))]
         if self.job.symmetric_origin:
             slots.append(log(_square(self.th[: self.job.dim])) + 2.0 * LOG_RESCALE * trace.exponent)
@@ -119,7 +121,7 @@ def _fixed(run: _Run, kernel: Diffusion) -> None:
 def _adaptive(run: _Run, kernel: Diffusion) -> None:
     clock, p, h = run.job.clock, run.job.params, kernel.settings
     assert kernel.size is not None
-    t, done = np.zeros(len(run.paths)), 0
+    t, done, last = np.zeros(len(run.paths)), 0, np.zeros(len(run.paths))
     while np.any(run.live & (t < clock.end * (1.0 - 1e-12))):
         for step in range(done, done + 4):
             dt = np.asarray(kernel.size(tuple(run.th), p, h))
@@ -127,10 +129,10 @@ def _adaptive(run: _Run, kernel: Diffusion) -> None:
             left = (clock.end - t) * run.live
             dt = np.where(dt < left, dt, left)
             if step % clock.every == 0:
-                run.look(t, dt)
+                run.look(t, 0.5 * (last + dt))
             z = run.normals(rng.INCREMENT, kernel.columns, step)
             run.th = np.array(kernel.step(tuple(run.th), z, dt, np.sqrt(dt), p, h))
-            t = t + dt
+            t, last = t + dt, dt
         done += 4
         run.guard(t)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 LANES = 128  # trajectories in a block; fixed, so that block boundaries never depend on the machine
-BLOWN_UP = 1e6  # a path whose |state| passes this, or is not a number, is frozen and counted
+BLOWN_UP = 1e12  # a path whose |state| passes this, or is not a number, is frozen and counted
 # A state collapsing onto a symmetric origin is linear long before it underflows: at |theta| < 2**-300 it is scaled up
 # by 2**250, exactly, and the exponent remembered; at |theta| > 2**-40 it is scaled back.
 TINY_SQUARE = 2.0**-600
@@ -54,7 +54,7 @@ class Trace(NamedTuple):
     Sums are, in order: deviations d_k, products d_k d_l (k <= l), logarithm of the squared distance from the origin.
     """
 
-    reference: np.ndarray  # (K, P) observables at the start, from which deviations are taken
+    reference: np.ndarray  # (K, P) observables at the first look after the burn-in; NaN before it
     weight: np.ndarray  # (W, P)
     sums: np.ndarray  # (W, M, P)
     histogram: np.ndarray  # (columns, P)
@@ -67,7 +67,7 @@ def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: i
     """Return a trace of zeros."""
     sums = observables + observables * (observables + 1) // 2 + 1
     return Trace(
-        np.zeros((observables, paths)),
+        np.full((observables, paths), np.nan),
         np.zeros((clock.windows, paths)),
         np.zeros((clock.windows, sums, paths)),
         np.zeros((bins.columns, paths)),

@@ -26,7 +26,7 @@ class _Settings(NamedTuple):
     weight_decay: float
     amplitude: float
     tolerance: float
-    scale: float
+    longest: float
 
 
 @lru_cache(maxsize=64)
@@ -72,8 +72,8 @@ class Langevin:
 
     Parameters
     ----------
-    scheme : name of a discretisation, or None: "log_euler" where the model has a log chart, "euler_maruyama" where
-        the noise is additive, else "adaptive_euler"
+    scheme : name of a discretisation, or None: "log_platen" ("log_euler" for more than one noise) where the model has
+        a log chart, "euler_maruyama" where the noise is additive, else "adaptive_euler"
     dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
     tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
     sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature
@@ -101,17 +101,18 @@ class Langevin:
         scheme = self._scheme(model)
         factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         step, size = _compose(model.gradient, model.noise_factor, model.log_chart, scheme)
-        settings = _Settings(
-            hyper.weight_decay, sqrt(factor * hyper.temperature), self.tolerance or scheme.tolerance, 1.0
-        )
         dt = self.dt or default_step(model, hyper, scheme.step_factor)
+        amplitude = sqrt(factor * hyper.temperature)
+        settings = _Settings(hyper.weight_decay, amplitude, self.tolerance or scheme.tolerance, dt)
         return Diffusion(model.dim, model.columns, step, size, dt, settings)
 
     def _scheme(self, model: Model) -> Scheme:
         name = self.scheme
         if name is None:
             plain = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
-            name = plain if model.log_chart is None else "log_euler"
+            name = plain
+            if model.log_chart is not None:
+                name = "log_platen" if model.noise_kind == "scalar" else "log_euler"
         scheme = schemes()[name]
         if model.noise_kind not in scheme.noise_kinds:
             serves = [s.name for s in schemes().values() if model.noise_kind in s.noise_kinds]

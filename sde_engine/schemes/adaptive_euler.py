@@ -1,6 +1,6 @@
 """Euler-Maruyama with a step for each path, small where drift or noise are large. Ito, weak order 1.
 
-    dt(theta) = tolerance / max(|f| / s, |G|^2 / s^2),   s = max(scale, |theta|)
+    dt(theta) = tolerance / max(|f| / s, |G|^2 / s^2),   s = max(1, |theta|)
 
 so that one step moves a path by at most a small part of its own size. The step depends on the present state only,
 which keeps the increments Ito. Statistics of such a run are weighted by the time spent in each state.
@@ -17,6 +17,7 @@ from sde_engine.components import apply, larger, sqrt, square_norm, total
 from sde_engine.scheme import Ito, Scheme
 from sde_engine.schemes.euler_maruyama import SCHEME as EULER_MARUYAMA
 
+_SCALE = 1.0  # |theta| below this counts as this: additive noise may move a path as far from 0 as it likes
 _TINY = 1e-300  # no division by zero where neither drift nor noise acts
 
 
@@ -27,7 +28,7 @@ def _size(system: Ito) -> Any:
         f = drift(theta, p, h)
         rows = apply(square_norm, factor(theta, p, h))
         noise = total(rows)
-        extent = larger(square_norm(theta), h.scale * h.scale)
+        extent = larger(square_norm(theta), _SCALE * _SCALE)
         return h.tolerance / (larger(sqrt(square_norm(f) / extent), noise / extent) + _TINY)
 
     return size

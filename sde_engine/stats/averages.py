@@ -73,7 +73,7 @@ def averages(trace: Trace, clock: Clock, names: tuple[str, ...], units: tuple[st
         centred = sums.second[:, k, k] - 2.0 * shift * sums.first[:, k] + shift * shift * sums.weight
         variance, variance_error = ratio(centred, sums.weight)
         variance = max(variance, 0.0) if np.isfinite(variance) else variance
-        ess = variance / (error * error) if error > 0.0 else float("nan")
+        ess = variance / (error * error) if error > 0.0 and variance > 0.0 else float("nan")
         found |= {
             name: scalar(sums.origin[k] + shift, f"mean of {name} over time and surviving paths", unit),
             f"{name}_stderr": scalar(error, f"standard error of the mean of {name}", unit),

@@ -131,7 +131,6 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_bat
         square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
         dt[:] = clock.dt
         share = 1.0 / batch
-        observe(th, trace.reference, p)
         for done in range(clock.steps):
             if done % clock.every == 0:
                 t[:] = done * clock.dt

@@ -40,6 +40,18 @@ def fill_normals(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any
 
 
 @numba.njit(**OPTIONS)
+def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (4, LANES) as `fill_normals`, for lanes with a path number and a counter of their own."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + slot[j]), _U64(stream), _U64(counter[j]), _U64(seed))
+        z0, z1, z2, z3 = normals_of(a, b, c, d)
+        out[0, j] = z0
+        out[1, j] = z1
+        out[2, j] = z2
+        out[3, j] = z3
+
+
+@numba.njit(**OPTIONS)
 def fill_signs(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
     """Fill out (4, LANES) with the fair signs of four successive indices."""
     for j in range(LANES):

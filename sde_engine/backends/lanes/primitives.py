@@ -139,7 +139,13 @@ _as_text(
 )
 _as_text(components.matmul, "a, b", lambda a, b: _matmul(len(a), len(b), len(b[0])))
 _as_text(components.larger, "a, b", lambda a, b: "a if a > b else b")
+_as_text(components.smaller, "a, b", lambda a, b: "a if a < b else b")
 _as_text(components.largest, "a", lambda a: functools.reduce(lambda top, i: f"larger(a[{i}], {top})", range(1, len(a)), "a[0]"))
+_as_text(
+    components.away_from_zero,
+    "a, bound",
+    lambda a, bound: _items("((-bound if a[{i}] < 0.0 else bound) if abs(a[{i}]) < bound else a[{i}])", len(a)),
+)
 _as_text(components.split, "a, shape", lambda a, shape: _split([len(row) for row in shape]))
 _as_text(
     components.flatten,

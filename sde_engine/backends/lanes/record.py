@@ -80,6 +80,11 @@ def add_up(values: Any, th: Any, dim: int, t: Any, dt: Any, live: Any, clock: An
     observables = values.shape[0]
     for k in range(observables):
         for j in range(LANES):
+            if t[j] < early:
+                values[k, j] = 0.0
+                continue
+            if trace.reference[k, j] != trace.reference[k, j]:
+                trace.reference[k, j] = values[k, j]
             values[k, j] -= trace.reference[k, j]
             trace.sums[window[j], k, j] += weight[j] * values[k, j]
     slot = observables

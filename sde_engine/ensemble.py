@@ -15,7 +15,7 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
 from sde_engine.errors import SpecError, unknown
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, check_hyper
+from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
 from sde_engine.model import Model
 from sde_engine.stats.averages import averages
 from sde_engine.stats.fate import fate
@@ -30,6 +30,7 @@ BACKENDS = ("numba", "numpy")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _LOOKS = 512  # a run is looked at this often at least, and
 _LOOK_INTERVAL = 0.25  # at least once in this much of the clock
+_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 MAX_PATHS = 2**32 - LANES
 
 
@@ -106,6 +107,8 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     recorded = steps - int(steps * burn_in / end)
     windows = max(1, min(run.windows, recorded))
     every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
+    if isinstance(kernel, Diffusion) and kernel.size is not None:
+        every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
 
 
@@ -135,28 +138,31 @@ def trace_of(
         run.seed,
     )
     points = np.array(model.starts(model.params)) if points is None else points
-    block = _block_runner(backend, kernel)
+    block, size = _block_runner(backend, kernel)
 
     def one(first_path: int) -> Trace:
-        state = np.zeros((kernel.width, LANES))
-        state[: model.dim] = start_states(model, run, first_path, LANES, points)
-        trace = empty_trace(len(names), kernel.width, clock, bins, LANES)
+        state = np.zeros((kernel.width, size))
+        state[: model.dim] = start_states(model, run, first_path, size, points)
+        trace = empty_trace(len(names), kernel.width, clock, bins, size)
         block(job, kernel, first_path, state, trace)
         return trace
 
-    blocks = _mapped(one, range(0, run.paths, LANES), threads)
+    blocks = _mapped(one, range(0, run.paths, size), threads)
     joined = (np.concatenate(parts, axis=-1)[..., : run.paths] for parts in zip(*blocks, strict=True))
     return Trace(*joined), clock
 
 
-def _block_runner(backend: str, kernel: Kernel) -> Callable[..., None]:
+def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
+    """Return what runs a block, and the number of paths it takes at a time."""
     if backend == "numpy":
         from sde_engine.backends import reference
 
-        return reference.run_block
-    from sde_engine.backends.lanes import diffusion, minibatch
+        return reference.run_block, LANES
+    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
 
-    return diffusion.run_block if isinstance(kernel, Diffusion) else minibatch.run_block
+    if isinstance(kernel, Minibatch):
+        return minibatch.run_block, LANES
+    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
 
 
 def _mapped(function: Callable[[int], Trace], items: Iterable[int], threads: int) -> list[Trace]:
