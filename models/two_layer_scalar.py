@@ -21,9 +21,9 @@ from math import sqrt as real_sqrt
 from typing import Any
 
 from sde_engine.components import larger, sqrt
-from sde_engine.data import scalar_data
+from sde_engine.data import batch_signal, scalar_data
 from sde_engine.model import Formula, Model, Observable
-from sde_engine.theory import moments
+from sde_engine.theory import lyapunov, moments, two_layer
 
 
 def product_of_layers(theta: Any, p: Any) -> Any:
@@ -112,4 +112,32 @@ def MODEL(
         symmetries={"rescaling": rescaling},
         symmetric_origin=True,
         log_chart=((1.0, 1.0), (1.0, -1.0)),
+        closed_forms={
+            "critical_temperature": critical_temperature,
+            "law": stationary_law,
+            "sde_exponents": sde_exponents,
+            "sgd_exponents": lambda p, hyper, sampling: sgd_exponents(batch_signal(data, sampling), hyper),
+        },
     )
+
+
+def critical_temperature(p: Any, weight_decay: float) -> float:
+    """Return T_c of the Ito equation."""
+    return two_layer.critical_temperature(p, weight_decay)
+
+
+def stationary_law(p: Any, hyper: Any) -> Any:
+    """Return the stationary law of v in the Ito equation, for v > 0."""
+    return two_layer.law(p, hyper.temperature, hyper.weight_decay)
+
+
+def sde_exponents(p: Any, hyper: Any) -> dict[str, float]:
+    """Return the growth rates of ln|u + w| and ln|u - w| at the origin in the Ito equation, per unit of t."""
+    plus, minus = lyapunov.sde_exponents(hyper.temperature, hyper.weight_decay, p)
+    return {"u + w": float(plus), "u - w": float(minus)}
+
+
+def sgd_exponents(signal: Any, hyper: Any) -> dict[str, float]:
+    """Return the growth rates of ln|u + w| and ln|u - w| at the origin in SGD, per unit of t (exact)."""
+    plus, minus = lyapunov.exponents(hyper.eta, hyper.batch, hyper.weight_decay, signal)
+    return {"u + w": float(plus) / hyper.eta, "u - w": float(minus) / hyper.eta}

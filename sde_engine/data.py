@@ -14,6 +14,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError, unknown
 from sde_engine.model import Examples, Formula
+from sde_engine.theory import batch_signal as signals
 from sde_engine.theory import moments
 
 LAWS = ("two_point", "gaussian", "table", "diabetes")
@@ -83,6 +84,16 @@ def scalar_data(
     known = moments.of_table(pairs[:, 0], pairs[:, 1])
     params = ScalarData(*known, target=known.b2 / known.b1 if known.b1 else 0.0, noise=0.0, scale=1.0)
     return DataLaw(params, Examples("table", 2, pairs), _stored)
+
+
+def batch_signal(data: DataLaw, sampling: str = "iid") -> signals.Signal:
+    """Return the law of a minibatch's mean of x y, for exact exponents of the two-layer model."""
+    p, table = data.params, data.examples.table
+    if table is not None:
+        return signals.Table.of_data(table[:, 0], table[:, 1], sampling)
+    if data.examples.kind == "sign":
+        return signals.TwoPoint(p.target, p.noise)
+    return signals.GaussianData(p.target, p.noise, p.scale)
 
 
 @lru_cache(maxsize=1)

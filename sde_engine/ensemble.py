@@ -41,7 +41,8 @@ class Run:
     Parameters
     ----------
     paths : number of independent trajectories
-    updates, time : the run lasts `updates` updates and at least `time` on the clock t = eta * updates
+    updates, time : discrete dynamics make at least `updates` updates and last at least `time` on the clock
+        t = eta * updates; an equation in continuous time lasts `time`, or eta * updates if only these are given
     burn_in : updates (a whole number) or fraction of the run (below 1) that is not recorded
     seed : key of all random numbers
     observables : names; empty for the model's own
@@ -93,11 +94,11 @@ class Run:
 def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     """Return when the run ends and when it is looked at."""
     updates = run.lasting(eta)
-    end = eta * updates
-    burnt = run.burn_in if run.burn_in >= 1.0 else run.burn_in * updates
-    if burnt >= updates:
-        raise SpecError(f"burn_in is {int(burnt)} updates, but the run has {updates}; leave some to record")
-    burn_in = eta * burnt
+    is_discrete = isinstance(kernel, Minibatch) or kernel.is_discrete
+    end = eta * updates if is_discrete or run.time is None else run.time
+    burn_in = eta * run.burn_in if run.burn_in >= 1.0 else run.burn_in * end
+    if burn_in >= end * (1.0 - 1e-12):
+        raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
     if isinstance(kernel, Diffusion):
         steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
         # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
@@ -191,7 +192,7 @@ def measure(model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, threads: i
     """Return every statistic of one cell by name, as plain arrays: what a sweep stores."""
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads)
     found = {name: quantity.value for name, quantity in quantities(model, run, trace, clock).items()}
-    return found | {"n_updates": np.asarray(float(run.lasting(hyper.eta)))}
+    return found | {"duration": np.asarray(clock.end)}
 
 
 def variables(model: Model, run: Run) -> dict[str, Quantity]:
@@ -202,7 +203,7 @@ def variables(model: Model, run: Run) -> dict[str, Quantity]:
     trace = empty_trace(len(names), model.dim, clock, bins, 2)
     with np.errstate(all="ignore"):
         found = quantities(model, run, trace, clock)
-    return found | {"n_updates": Quantity(np.asarray(np.nan), "number of updates of the run, burn-in included")}
+    return found | {"duration": Quantity(np.asarray(np.nan), "length of the run on the clock t, burn-in included")}
 
 
 def simulate(
@@ -304,7 +305,7 @@ def _attributes(model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, clock:
     return {
         "model": model.name, "dynamics": label(dynamics), "eta": hyper.eta, "batch": hyper.batch,
         "weight_decay": hyper.weight_decay, "temperature": hyper.temperature, "paths": run.paths, "seed": run.seed,
-        "updates": run.lasting(hyper.eta), "time": clock.end, "burn_in_time": clock.burn_in, "dt": clock.dt,
+        "time": clock.end, "burn_in_time": clock.burn_in, "dt": clock.dt,
         "backend": backend, **CONVENTIONS,
     }
 

@@ -29,6 +29,7 @@ class Diffusion(NamedTuple):
 
     `step(state, z, dt, root_dt, p, h)` returns the next state; `size(state, p, h)`, where given, returns the step that
     the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
+    `is_discrete` says that a step is an update of SGD and not a stretch of continuous time.
     """
 
     width: int
@@ -37,6 +38,7 @@ class Diffusion(NamedTuple):
     size: Callable[..., Any] | None
     dt: float
     settings: Any  # the NamedTuple handed to step and size as h
+    is_discrete: bool = False
 
 
 class Minibatch(NamedTuple):

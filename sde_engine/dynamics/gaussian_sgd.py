@@ -53,7 +53,8 @@ class GaussianSgd:
                                "'without_replacement', Sgd(sampling='epoch') runs the epochs themselves")
         factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         settings = _Settings(hyper.eta, hyper.weight_decay, sqrt(factor / hyper.batch))
-        return Diffusion(model.dim, model.columns, _update(model.gradient, model.noise_factor), None, hyper.eta, settings)
+        update = _update(model.gradient, model.noise_factor)
+        return Diffusion(model.dim, model.columns, update, None, hyper.eta, settings, is_discrete=True)
 
 
 DYNAMICS = GaussianSgd

@@ -1,0 +1,337 @@
+"""The command line: every command is one call of a public function.
+
+Exit codes: 0 done, 1 a bug of ours, 2 bad input and nothing written, 3 finished but some cells failed, 4 interrupted
+(the same command goes on), 5 damaged data.
+"""
+
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sde_engine.errors import SdeEngineError, SpecError
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.table import Table
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="SGD as a Langevin equation with state-dependent noise, beside SGD itself.",
+)
+
+
+class Picture(StrEnum):
+    """What `plot` can draw of a sweep."""
+
+    phase = "phase"
+    comparison = "comparison"
+    fluctuations = "fluctuations"
+
+
+Setting = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model.")]
+Csv = Annotated[Path | None, typer.Option(help="CSV file with two columns x,y: the examples of the model.")]
+Eta = Annotated[float, typer.Option(help="Learning rate.")]
+Batch = Annotated[int, typer.Option(help="Batch size.")]
+Decay = Annotated[float, typer.Option(help="Weight decay (gradient += weight_decay * theta).")]
+Paths = Annotated[int, typer.Option(help="Number of independent paths.")]
+Updates = Annotated[int | None, typer.Option(help="Number of updates.")]
+Time = Annotated[float | None, typer.Option(help="Length of the run on the clock t = eta * updates.")]
+Seed = Annotated[int, typer.Option(help="Key of all random numbers; there is no default.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+Threads = Annotated[int | None, typer.Option(help="Threads; all cores by default. Results do not depend on it.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Save = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the labelled results to this HDF5 file.")]
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where the HDF5 file and the figures go.")] = Path("data/out"),
+    threads: Threads = None,
+    quiet: Quiet = False,
+) -> None:
+    """Map where SGD and its SDE learn, collapse or diverge, for a network on the diabetes data.
+
+    Example: sde-engine demo
+    """
+    from rich.console import Console
+
+    from sde_engine.demo import findings, run_demo
+
+    made = run_demo(folder, threads=threads, progress=_reporter(quiet))
+    table = _table("Two-layer network on the diabetes table", "feature", "weight decay", "the SDE", "discrete SGD", "trust")
+    for line in findings(made.results):
+        table.add_row(line.feature, f"{line.weight_decay:g}", line.sde, line.sgd, line.trust)
+    Console().print(table)
+    print(f"data     {made.data}")
+    for figure in made.figures:
+        print(f"figure   {figure}")
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the models, with the first line of what each says of itself.
+
+    Example: sde-engine models
+    """
+    from importlib import import_module
+
+    from sde_engine.discovery import list_models, load_model
+
+    rows = []
+    for name in list_models():
+        model = load_model(name)
+        words = (import_module(f"sde_engine.models.{name}").__doc__ or "").strip().splitlines()[0]
+        rows.append({"name": name, "components": list(model.components), "summary": words})
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = _table("Models", "name", "components", "what it is")
+    for row in rows:
+        table.add_row(str(row["name"]), ", ".join(row["components"]), str(row["summary"]))
+    _print(table)
+
+
+@app.command()
+def simulate(
+    model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
+    eta: Eta,
+    seed: Seed,
+    dynamics: Annotated[str, typer.Option(help="What moves the parameters: sgd, langevin, ...")] = "langevin",
+    batch: Batch = 1,
+    weight_decay: Decay = 0.0,
+    paths: Paths = 1024,
+    updates: Updates = None,
+    time: Time = None,
+    settings: Setting = None,
+    csv: Csv = None,
+    threads: Threads = None,
+    output: Save = None,
+    as_json: Json = False,
+) -> None:
+    """Run an ensemble of one model under one dynamics and print its statistics.
+
+    Example: sde-engine simulate two_layer_scalar --set noise=3 --eta 0.05 --dynamics sgd --updates 4000 --seed 1
+    """
+    _run([dynamics], model, eta, batch, weight_decay, paths, updates, time, seed, settings, csv, threads, output, as_json)
+
+
+@app.command()
+def compare(
+    model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
+    eta: Eta,
+    seed: Seed,
+    dynamics: Annotated[list[str] | None, typer.Option(help="Repeat for each; sgd and langevin by default.")] = None,
+    batch: Batch = 1,
+    weight_decay: Decay = 0.0,
+    paths: Paths = 1024,
+    updates: Updates = None,
+    time: Time = None,
+    settings: Setting = None,
+    csv: Csv = None,
+    threads: Threads = None,
+    output: Save = None,
+    as_json: Json = False,
+) -> None:
+    """Run several dynamics of one model on the same random numbers and print them side by side.
+
+    Example: sde-engine compare two_layer_scalar --csv data.csv --eta 0.1 --batch 8 --updates 4000 --seed 1
+    """
+    names = dynamics or ["sgd", "langevin"]
+    _run(names, model, eta, batch, weight_decay, paths, updates, time, seed, settings, csv, threads, output, as_json)
+
+
+@app.command()
+def sweep(
+    spec: Annotated[Path, typer.Argument(help="Specification in TOML.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The HDF5 file to write.")],
+    threads: Threads = None,
+    max_hours: Annotated[float | None, typer.Option(help="Stop cleanly after so many hours.")] = None,
+    quiet: Quiet = False,
+) -> None:
+    """Run a sweep, or go on with one that was stopped: the same command again.
+
+    Example: sde-engine sweep data/sweeps/two_point.toml -o data/out/two_point.h5
+    """
+    from sde_engine.runner import run_sweep
+    from sde_engine.sweep import Sweep
+
+    results = run_sweep(
+        Sweep.from_toml(spec), output, threads=threads, progress=_reporter(quiet), max_hours=max_hours
+    )
+    failed = int(results.attrs.get("n_failed", 0))
+    print(f"{output}: {results.attrs['n_cells']} cells, {results.attrs['n_diverged']} with diverged paths, {failed} failed")
+    if failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def plot(
+    results: Annotated[Path, typer.Argument(help="A finished sweep.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write (.png, .pdf, .svg).")],
+    kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.phase,
+    observable: Annotated[str, typer.Option(help="Which observable.")] = "v",
+    select: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Cut of the grid; nearest cell.")] = None,
+) -> None:
+    """Draw a finished sweep.
+
+    Example: sde-engine plot data/out/demo.h5 -o phase.png --select feature=bmi --select weight_decay=0
+    """
+    from sde_engine.plot.sheet import sheet
+    from sde_engine.store import open_results
+
+    figure = sheet(open_results(results), kind.value, observable, _pairs(select, "--select"))
+    try:
+        figure.savefig(output, dpi=150)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot write the figure {str(output)!r}: {error}") from error
+    print(output)
+
+
+@app.command()
+def inspect(
+    results: Annotated[Path, typer.Argument(help="A result, or one that is not finished.")],
+    check: Annotated[bool, typer.Option("--check", help="Read every byte and compare digests; exit 5 if damaged.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Say what is in a result: axes, variables, status of the cells, provenance.
+
+    Example: sde-engine inspect data/out/demo.h5 --check
+    """
+    from sde_engine.store import check as check_file
+    from sde_engine.store import inspect as inspect_file
+
+    found = inspect_file(results)
+    if check:
+        found["content_sha256"] = check_file(results)
+    if as_json:
+        print(json.dumps(found, default=str))
+        return
+    table = _table(str(found.pop("file")), "what", "value")
+    for key, value in found.items():
+        table.add_row(key, _shown(value))
+    _print(table)
+
+
+def _run(
+    dynamics: list[str], name: str, eta: float, batch: int, weight_decay: float, paths: int, updates: int | None,
+    time: float | None, seed: int, settings: list[str] | None, csv: Path | None, threads: int | None,
+    output: Path | None, as_json: bool,
+) -> None:
+    from sde_engine.discovery import load_model
+    from sde_engine.dynamics import from_spec
+    from sde_engine.ensemble import compare as run_compare
+    from sde_engine.kernel import Hyper
+    from sde_engine.store.single import refuse_unwritable, save
+
+    parameters = _pairs(settings, "--set")
+    if csv is not None:
+        parameters |= {"law": "table", "table": str(csv)}
+    model = load_model(name, **parameters)
+    movers = [from_spec(one) for one in dynamics]
+    if output is not None:
+        refuse_unwritable(output)
+    results = run_compare(
+        model, movers, Hyper(eta, batch, weight_decay), paths=paths, updates=updates, time=time, seed=seed,
+        threads=threads,
+    )
+    if output is not None:
+        save(results, output)
+    if as_json:
+        print(json.dumps(_numbers(results)))
+        return
+    _print(_statistics(results))
+
+
+def _numbers(results: "xarray.Dataset") -> dict[str, Any]:
+    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
+    labels = [str(label) for label in flat["dynamics"].values]
+    values = {
+        label: {str(name): _finite(flat[name].values[k]) for name in flat.data_vars} for k, label in enumerate(labels)
+    }
+    return {"attributes": {str(k): v for k, v in results.attrs.items()}, "results": values}
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if number - number == 0.0 else None  # JSON has no NaN
+
+
+def _statistics(results: "xarray.Dataset") -> "Table":
+    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
+    labels = [str(label) for label in flat["dynamics"].values]
+    table = _table(f"{results.attrs['model']}: T = {results.attrs['temperature']:.4g}", "statistic", *labels)
+    for name in flat.data_vars:
+        if str(name).endswith("_stderr"):
+            continue
+        cells = []
+        for k in range(len(labels)):
+            value = float(flat[name].values[k])
+            error = float(flat[f"{name}_stderr"].values[k]) if f"{name}_stderr" in flat else float("nan")
+            cells.append(f"{value:.6g}" + (f" +- {error:.2g}" if error == error else ""))
+        table.add_row(str(flat[name].attrs["long_name"]), *cells)
+    return table
+
+
+def _pairs(given: list[str] | None, option: str) -> dict[str, Any]:
+    """Return NAME=VALUE options as a dict; values are read as TOML, and as text where that fails."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for item in given or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise SpecError(f"{option} got {item!r}; NAME=VALUE is accepted")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
+
+
+def _reporter(quiet: bool) -> Any:
+    from sde_engine import progress
+
+    return progress.Quiet() if quiet else progress.automatic()
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _print(table: "Table") -> None:
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {_shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def main() -> None:
+    """Run the command line; errors that the user can mend end in one sentence and their exit code."""
+    try:
+        app()
+    except SdeEngineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

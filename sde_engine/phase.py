@@ -1,0 +1,103 @@
+"""What each cell of a finished grid says, and where one phase ends and the next begins.
+
+A cell is judged by what its paths did, never by a threshold on the order parameter: near the transition a stationary
+law can have most of its mass below any number.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sde_engine.errors import SpecError, unknown
+
+if TYPE_CHECKING:
+    import xarray
+
+VERDICTS = ("learned", "collapsed", "diverged", "undecided")
+DRIFT = 4.0  # standard errors by which the mean of ln |theta| must fall in a collapse
+DEEP = float(np.log(0.05))  # level of <ln |theta|> that a collapse has passed, for states of order 1
+# The fall must have kept its speed: started near 0, ln |theta| is now at drift * time in a collapse, at about 1.7 times
+# that at the transition, where it falls like the square root of time, and further still on its way to a stationary law.
+STEADY = 1.35
+MOSTLY = 0.5  # fraction of diverged paths that makes a cell a diverged one
+
+
+def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
+    """Return the index into `VERDICTS` of every cell.
+
+    diverged
+        at least half of the paths left every bound (what the others did is no stationary state)
+    collapsed
+        the mean of ln |theta| of the surviving paths falls by more than 4 standard errors, and has not slowed down
+    learned
+        paths from all starts agree (the cell is `converged`) and it does not fall
+    undecided
+        anything else: critical slowing down, or a run that was too short
+    """
+    import xarray
+
+    diverged = results["diverged_fraction"] >= MOSTLY
+    if "log_distance_drift" in results:
+        drift, error = results["log_distance_drift"], results["log_distance_drift_stderr"]
+        level = results["log_distance"]
+        steady = level > STEADY * drift * results["duration"]
+        collapsed = (drift < -DRIFT * error) & (level < DEEP) & steady
+    else:
+        collapsed = xarray.zeros_like(diverged)
+    learned = (results["converged"] > 0) & ~collapsed
+    code = xarray.where(diverged, 2, xarray.where(collapsed, 1, xarray.where(learned, 0, 3))).astype(np.int8)
+    code.attrs = {"long_name": "verdict", "flag_values": np.arange(4, dtype=np.int8), "flag_meanings": " ".join(VERDICTS)}
+    return code.rename("verdict")
+
+
+def boundary(results: "xarray.Dataset", *, verdict: str = "collapsed", along: str = "eta") -> "xarray.Dataset":
+    """Return where the learned phase ends and another begins along one axis, bracketed by two cells.
+
+    Parameters
+    ----------
+    results : a finished sweep
+    verdict : the phase, one of `VERDICTS`
+    along : the axis to go along, upwards
+
+    Returns
+    -------
+    xarray.Dataset
+        For every other coordinate: `above`, the first cell in the phase; `below`, the last learned cell before it
+        (undecided cells lie inside the bracket); `estimate`, their geometric mean; `relative_error`, half their
+        logarithmic distance. NaN where the phase is not met, or where nothing is learned before it.
+
+    Raises
+    ------
+    SpecError : an unknown verdict or axis
+    """
+    import xarray
+
+    if verdict not in VERDICTS:
+        raise SpecError(unknown("verdict", verdict, VERDICTS))
+    if along not in results.dims or not np.issubdtype(results[along].dtype, np.number):
+        raise SpecError(unknown("numeric axis", along, [str(d) for d in results.dims]))
+    code = verdicts(results).sortby(along)
+    values = code[along].values.astype(float)
+
+    def bracket(row: np.ndarray) -> np.ndarray:
+        met = np.flatnonzero(row == VERDICTS.index(verdict))
+        if not len(met):
+            return np.array([np.nan, np.nan])
+        before = np.flatnonzero(row[: met[0]] == VERDICTS.index("learned"))
+        return np.array([values[before[-1]] if len(before) else np.nan, values[met[0]]])
+
+    edges: Any = xarray.apply_ufunc(
+        bracket, code, input_core_dims=[[along]], output_core_dims=[["edge"]], vectorize=True, output_dtypes=[float]
+    )
+    below, above = edges.isel(edge=0), edges.isel(edge=1)
+    found = xarray.Dataset(
+        {
+            "below": below, "above": above, "estimate": np.sqrt(below * above),
+            "relative_error": 0.5 * np.log(above / below),
+        }
+    )
+    words = {"below": "last learned cell before", "above": "first cell in", "estimate": "geometric mean of the cells around the edge of"}
+    for name, word in words.items():
+        found[name].attrs = {"long_name": f"{along}: {word} the {verdict} phase", "units": "1"}
+    found["relative_error"].attrs = {"long_name": "half the logarithmic distance of the two cells", "units": "1"}
+    return found

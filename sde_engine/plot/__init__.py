@@ -1,0 +1,6 @@
+"""Figures of labelled results. Every function takes and returns matplotlib Axes, and none changes global state."""
+
+from sde_engine.plot.comparison import comparison as comparison
+from sde_engine.plot.comparison import fluctuations as fluctuations
+from sde_engine.plot.density import density as density
+from sde_engine.plot.phase_diagram import phase_diagram as phase_diagram

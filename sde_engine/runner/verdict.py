@@ -1,0 +1,62 @@
+"""What is said of every cell beside its numbers: whether they are there, whether they have settled, how long it took.
+
+A cell is converged when paths from overdispersed starts agree with one another (nested R-hat of every observable) and,
+where paths can collapse onto a symmetric state, the mean of ln |theta| has stopped moving.
+
+References
+----------
+Margossian, C. C. et al. (2024). Nested R-hat: assessing the convergence of MCMC when running many short chains.
+Bayesian Analysis.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sde_engine.store.grid import STATUS
+
+R_HAT = 1.05  # largest nested R-hat of a converged cell
+DRIFT = 4.0  # standard errors within which a drift is none
+
+
+@dataclass(frozen=True)
+class Announced:
+    """A variable that the runner adds to what is measured."""
+
+    value: np.ndarray
+    long_name: str
+    units: str = "1"
+    dims: tuple[str, ...] = ()
+    coords: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+ADDED: dict[str, Announced] = {
+    "converged": Announced(
+        np.asarray(0, np.int8), f"nested R-hat of every observable at most {R_HAT}, and no drift of ln |theta|"
+    ),
+    "status": Announced(np.asarray(0, np.int8), "what became of the cell"),
+    "wall_time": Announced(np.asarray(0.0), "time of computation on one thread", "s"),
+}
+
+
+def verdict(numbers: Mapping[str, np.ndarray], seconds: float) -> dict[str, np.ndarray]:
+    """Return `converged`, `status` and `wall_time` of a cell that was measured."""
+    return {
+        "converged": np.asarray(_converged(numbers), np.int8),
+        "status": np.asarray(STATUS.index(_status(numbers)), np.int8),
+        "wall_time": np.asarray(seconds),
+    }
+
+
+def _status(numbers: Mapping[str, np.ndarray]) -> str:
+    if numbers.get("diverged_fraction", 0.0) > 0.0:
+        return "diverged"
+    means = [numbers[name.removesuffix("_rhat")] for name in numbers if name.endswith("_rhat")]
+    return "ok" if np.isfinite(means).all() else "nonfinite"
+
+
+def _converged(numbers: Mapping[str, np.ndarray]) -> bool:
+    mixed = all(value <= R_HAT for name, value in numbers.items() if name.endswith("_rhat"))  # NaN is not
+    drift, error = (numbers.get(f"log_distance_drift{end}", np.asarray(0.0)) for end in ("", "_stderr"))
+    return bool(mixed and not abs(drift) > DRIFT * error)

@@ -1,0 +1,110 @@
+"""Transverse Lyapunov exponents of the symmetric state: does it attract nearby paths?
+
+A symmetric state attracts if and only if the largest exponent of the linearised random map is negative; a
+second-moment criterion can say the opposite.
+
+References
+----------
+Ziyin, L., Li, B., Galanti, T. and Ueda, M. (2023). Type-II saddles and probabilistic stability. arXiv:2303.13093.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from sde_engine.ensemble import Run, trace_of
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.model import Model
+from sde_engine.stats.fate import log_drift
+
+Method = Literal["exact", "ensemble"]
+_SMALL = 1e-80  # starts of the ensemble: the dynamics is linear to rounding there, and has room to grow
+_ROOM = -20.0  # ln |theta| above which the growth may have been bent by the nonlinearity
+
+
+@dataclass(frozen=True)
+class Lyapunov:
+    """Growth rate of ln |theta| near the symmetric state, per unit of the clock t = eta * updates.
+
+    Attributes
+    ----------
+    exponent : the largest; negative if the state attracts
+    stderr : its standard error, 0 for an exact one
+    method : "exact" or "ensemble"
+    directions : exact exponents by transverse direction, empty for an ensemble
+    """
+
+    exponent: float
+    stderr: float
+    method: Method
+    directions: dict[str, float]
+
+
+def lyapunov(
+    model: Model,
+    hyper: Hyper,
+    *,
+    dynamics: Dynamics | None = None,
+    method: Method | None = None,
+    paths: int = 1024,
+    updates: int = 400,
+    seed: int | None = None,
+) -> Lyapunov:
+    """Return the largest transverse Lyapunov exponent at theta = 0.
+
+    Parameters
+    ----------
+    dynamics : plain SGD by default
+    method : "exact" where the model knows its exponents under these dynamics, "ensemble" for the growth rate of many
+        paths started at |theta| = 1e-80; None: exact if it can be had
+    paths, updates, seed : of the ensemble, which has no default seed
+
+    Raises
+    ------
+    Incompatible : theta = 0 is no symmetric state of the model, or its exponents are not known exactly
+    """
+    from sde_engine.dynamics.sgd import Sgd
+
+    if method not in (None, "exact", "ensemble"):
+        raise SpecError(unknown("method", method, ("exact", "ensemble")))
+    hyper, dynamics = check_hyper(hyper), dynamics or Sgd()
+    dynamics.kernel(model, hyper)
+    if not model.symmetric_origin:
+        raise Incompatible(f"theta = 0 is not an invariant state of {model.name!r}, so it has no transverse exponent")
+    directions = None if method == "ensemble" else _exact(model, hyper, dynamics)
+    if directions:
+        return Lyapunov(max(directions.values()), 0.0, "exact", directions)
+    if method == "exact":
+        raise Incompatible(
+            f"{model.name!r} states no exact exponents under {dynamics.kind!r} as it is set; use method='ensemble'"
+        )
+    if seed is None:
+        raise SpecError("lyapunov estimates this exponent from an ensemble and has no default seed; give seed=...")
+    return _ensemble(model, hyper, dynamics, paths, updates, seed)
+
+
+def _exact(model: Model, hyper: Hyper, dynamics: Any) -> dict[str, float] | None:
+    """Return the model's own exponents, or None where its formulas do not cover the dynamics."""
+    if dynamics.kind == "sgd" and "sgd_exponents" in model.closed_forms:
+        if dynamics.momentum or dynamics.preconditioner is not None:
+            return None
+        try:
+            return model.closed_forms["sgd_exponents"](model.params, hyper, dynamics.sampling)
+        except SpecError:  # more batches than can be listed
+            return None
+    if dynamics.kind == "langevin" and dynamics.sampling == "iid" and "sde_exponents" in model.closed_forms:
+        return model.closed_forms["sde_exponents"](model.params, hyper)
+    return None
+
+
+def _ensemble(model: Model, hyper: Hyper, dynamics: Dynamics, paths: int, updates: int, seed: int) -> Lyapunov:
+    signs = np.array([[1.0 if (k >> i) & 1 else -1.0 for i in range(model.dim)] for k in range(2 ** min(model.dim, 4))])
+    while True:
+        run = Run(paths, seed, updates=updates, burn_in=0.25, observables=(model.components[0],))
+        trace, clock = trace_of(model, dynamics, hyper, run, threads=1, points=_SMALL * signs)
+        drift, error, level = log_drift(trace, clock)
+        if np.isnan(level) or level < _ROOM or updates < 16:
+            return Lyapunov(drift, error, "ensemble", {})
+        updates //= 2

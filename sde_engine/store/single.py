@@ -1,0 +1,34 @@
+"""One labelled data set to one HDF5 file that netCDF readers open, whole or not at all."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sde_engine.errors import StoreError
+from sde_engine.store.atomic import reason, replacing
+
+if TYPE_CHECKING:
+    import xarray
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise a sentence, before anything is computed, if a file cannot be made here."""
+    if path.is_dir():
+        raise StoreError(f"{str(path)!r} is a folder; give the name of a file to write")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path.with_name(f".{path.name}.trial")) as trial:
+            trial.write_bytes(b"")
+        path.with_name(f".{path.name}.trial").unlink()
+    except OSError as error:
+        raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error
+
+
+def save(results: "xarray.Dataset", path: Path) -> None:
+    """Write the data set, compressed and checksummed, by an atomic rename."""
+    options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
+    encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
+    try:
+        with replacing(path) as temporary:
+            results.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+    except OSError as error:
+        raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error
