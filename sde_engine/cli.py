@@ -35,6 +35,7 @@ class Picture(StrEnum):
     fluctuations = "fluctuations"
 
 
+_MOVERS = "What moves the parameters: sgd, langevin, ... or a table such as '{kind = \"sgd\", sampling = \"epoch\"}'."
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model.")]
 Csv = Annotated[Path | None, typer.Option(help="CSV file with two columns x,y: the examples of the model.")]
 Eta = Annotated[float, typer.Option(help="Learning rate.")]
@@ -103,7 +104,7 @@ def simulate(
     model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
     eta: Eta,
     seed: Seed,
-    dynamics: Annotated[str, typer.Option(help="What moves the parameters: sgd, langevin, ...")] = "langevin",
+    dynamics: Annotated[str, typer.Option(help=_MOVERS)] = "langevin",
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
     paths: Paths = 1024,
@@ -127,7 +128,7 @@ def compare(
     model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
     eta: Eta,
     seed: Seed,
-    dynamics: Annotated[list[str] | None, typer.Option(help="Repeat for each; sgd and langevin by default.")] = None,
+    dynamics: Annotated[list[str] | None, typer.Option(help=f"{_MOVERS} Repeat for each.")] = None,
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
     paths: Paths = 1024,
@@ -234,7 +235,7 @@ def _run(
     if csv is not None:
         parameters |= {"law": "table", "table": str(csv)}
     model = load_model(name, **parameters)
-    movers = [from_spec(one) for one in dynamics]
+    movers = [from_spec(_pairs([f"it={one}"], "--dynamics")["it"]) for one in dynamics]
     if output is not None:
         refuse_unwritable(output)
     results = run_compare(

@@ -78,12 +78,12 @@ def phase_figure(results: "xarray.Dataset", feature: str) -> "Figure":
             v_stderr=cell["v_stderr"].max("dynamics"),
         )
         gap = cell["v"].sel(dynamics="sgd") - cell["v"].sel(dynamics="langevin")
-        ax = plot.phase_diagram(both, values=gap, ax=axes[2, column], signed=True, high=top, colorbar=False, **signs)
+        ax = plot.phase_diagram(both, values=gap, ax=axes[2, column], signed=True, high=top / 4.0, colorbar=False, **signs)
         ax.set_title(f"SGD minus SDE, weight decay {decay:g}", fontsize=10)
     for ax in axes.flat:
         ax.label_outer()
     made.colorbar(axes[0, 0].collections[0], ax=axes[:2, :], label="order parameter E v = E u w", pad=0.01, aspect=40)
-    made.colorbar(axes[2, 0].collections[0], ax=axes[2, :], label="difference of E v", pad=0.01)
+    made.colorbar(axes[2, 0].collections[0], ax=axes[2, :], label="difference of E v", pad=0.01, extend="both")
     made.legend(handles=legend_handles(), loc="outside lower center", ncols=3, fontsize=8, frameon=False)
     made.suptitle(f"Two-layer network on {WORDS[feature]} (diabetes table): where the unit u w lives", fontsize=13)
     return made
@@ -175,7 +175,8 @@ def findings(results: "xarray.Dataset") -> list[Finding]:
                     float(decay),
                     _sde_words(results.sel(at | {"dynamics": "langevin"}), critical),
                     _sgd_words(results.sel(at | {"dynamics": "sgd"}), windows(results, feature, float(decay))),
-                    f"{undecided} of {code.sel(at).size} cells undecided; R-hat of the learned ones <= {worst:.3f}",
+                    f"{undecided} of {code.sel(at).size} cells undecided"
+                    + (f"; R-hat of the learned ones <= {worst:.3f}" if np.isfinite(worst) else ""),
                 )
             )
     return found

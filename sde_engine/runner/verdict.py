@@ -1,7 +1,8 @@
 """What is said of every cell beside its numbers: whether they are there, whether they have settled, how long it took.
 
-A cell is converged when paths from overdispersed starts agree with one another (nested R-hat of every observable) and,
-where paths can collapse onto a symmetric state, the mean of ln |theta| has stopped moving.
+A cell is converged when paths from overdispersed starts agree with one another (nested R-hat of every observable),
+the means rest on enough independent samples, and, where paths can collapse onto a symmetric state, the mean of
+ln |theta| has stopped moving.
 
 References
 ----------
@@ -16,8 +17,10 @@ import numpy as np
 
 from sde_engine.store.grid import STATUS
 
-R_HAT = 1.05  # largest nested R-hat of a converged cell
+R_HAT = 1.01  # largest nested R-hat of a converged cell
+ESS = 400.0  # fewest effective samples of an observable
 DRIFT = 4.0  # standard errors within which a drift is none
+NEGLIGIBLE = 0.05  # change of <ln |theta|> over the whole run that does not matter even if it is significant
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class Announced:
 
 ADDED: dict[str, Announced] = {
     "converged": Announced(
-        np.asarray(0, np.int8), f"nested R-hat of every observable at most {R_HAT}, and no drift of ln |theta|"
+        np.asarray(0, np.int8), f"R-hat of every observable <= {R_HAT}, effective samples >= {ESS:g}, ln |theta| at rest"
     ),
     "status": Announced(np.asarray(0, np.int8), "what became of the cell"),
     "wall_time": Announced(np.asarray(0.0), "time of computation on one thread", "s"),
@@ -58,5 +61,7 @@ def _status(numbers: Mapping[str, np.ndarray]) -> str:
 
 def _converged(numbers: Mapping[str, np.ndarray]) -> bool:
     mixed = all(value <= R_HAT for name, value in numbers.items() if name.endswith("_rhat"))  # NaN is not
+    enough = all(value >= ESS for name, value in numbers.items() if name.endswith("_ess"))
     drift, error = (numbers.get(f"log_distance_drift{end}", np.asarray(0.0)) for end in ("", "_stderr"))
-    return bool(mixed and not abs(drift) > DRIFT * error)
+    moves = abs(drift) > DRIFT * error and abs(drift) * numbers.get("duration", np.asarray(np.inf)) > NEGLIGIBLE
+    return bool(mixed and enough and not moves)
