@@ -121,7 +121,6 @@ def density_figure(results: "xarray.Dataset", feature: str = "bmi") -> "Figure":
         ax.set_xlim(-0.4, 3.0)
         critical = two_layer.critical_temperature(model.params)
         ax.set_title(f"eta = {float(cell['eta']):.3g}, batch {batch}: T = {temperature / critical:.2f} T_c", fontsize=10)
-    made.axes[0].legend(fontsize=8)
     made.suptitle(f"Stationary law of v = u w on {WORDS[feature]}, no weight decay (bands: 2 standard errors)", fontsize=11)
     return made
 

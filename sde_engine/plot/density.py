@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sde_engine.plot.look import THEORY, axes, colour_of, name_of
+from sde_engine.plot.look import SMALL, THEORY, axes, colour_of, name_of
 
 if TYPE_CHECKING:
     import xarray
@@ -41,4 +41,5 @@ def density(
     ax.set_ylabel(f"density of {observable}")
     ax.set_xlim(centre[0], centre[-1])
     ax.set_ylim(bottom=0.0)
+    ax.legend(fontsize=SMALL)
     return ax
