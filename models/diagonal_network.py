@@ -119,7 +119,9 @@ def MODEL(
         raise SpecError(f"depth is {depth!r} and width is {width!r}; whole numbers of 1 or more are accepted")
     depth, width = int(depth), int(width)
     if width * (depth + 1) > _LARGEST:
-        raise SpecError(f"depth {depth} and width {width} make {width * (depth + 1)} parameters; up to {_LARGEST} are accepted")
+        raise SpecError(
+            f"depth {depth} and width {width} make {width * (depth + 1)} parameters; up to {_LARGEST} are accepted"
+        )
     data = scalar_data(
         law, target=target, noise=noise, scale=scale, feature=feature, table=table, standardise=standardise
     )

@@ -49,8 +49,10 @@ def example_gradient(theta: Any, draw: Any, p: Any) -> Any:
 def starts(p: Any) -> tuple[tuple[float, ...], ...]:
     """Return points a unit away in alternating directions."""
     dim = len(p.hessian)
-    return tuple(tuple(size * (1.0 if (sign >> (i % 2)) & 1 else -1.0) for i in range(dim))
-                 for sign, size in ((3, 1.0), (0, 1.0), (1, 0.5), (2, 0.5)))
+    return tuple(
+        tuple(size * (1.0 if (sign >> (i % 2)) & 1 else -1.0) for i in range(dim))
+        for sign, size in ((3, 1.0), (0, 1.0), (1, 0.5), (2, 0.5))
+    )
 
 
 def MODEL(hessian: Any = ((1.0,),), covariance: Any = None, *, noise: str = "normal") -> Model:
@@ -65,7 +67,9 @@ def MODEL(hessian: Any = ((1.0,),), covariance: Any = None, *, noise: str = "nor
     h = _symmetric("hessian", hessian)
     c = np.eye(len(h)) if covariance is None else _symmetric("covariance", covariance)
     if c.shape != h.shape:
-        raise SpecError(f"hessian is {h.shape[0]} x {h.shape[0]}, covariance is {c.shape[0]} x {c.shape[0]}; equal sizes are accepted")
+        raise SpecError(
+            f"hessian has {len(h)} rows and covariance {len(c)}; matrices of equal size are accepted"
+        )
     if noise not in ("normal", "sign"):
         raise SpecError(unknown("noise", noise, ("normal", "sign")))
     dim = len(h)

@@ -75,7 +75,9 @@ def scalar_data(
     if values["noise"] < 0.0 or values["scale"] <= 0.0:
         raise SpecError(f"noise is {noise} and scale is {scale}; noise >= 0 and scale > 0 are accepted")
     if law == "two_point":
-        return DataLaw(ScalarData(*moments.two_point(target, noise), **(values | {"scale": 1.0})), Examples("sign", 2), _drawn)
+        return DataLaw(
+            ScalarData(*moments.two_point(target, noise), **(values | {"scale": 1.0})), Examples("sign", 2), _drawn
+        )
     if law == "gaussian":
         return DataLaw(ScalarData(*moments.gaussian(target, noise, scale), **values), Examples("normal", 2), _drawn)
     pairs = diabetes(feature) if law == "diabetes" else read_table(table)
@@ -127,7 +129,9 @@ def read_table(table: Any) -> np.ndarray:
     try:
         pairs = np.asarray(table, dtype=np.float64)
     except (TypeError, ValueError):
-        raise SpecError(f"{source} is not numeric or has rows of different length; N pairs of numbers are accepted") from None
+        raise SpecError(
+            f"{source} is not numeric or has rows of different length; N pairs of numbers are accepted"
+        ) from None
     if pairs.ndim == 2 and pairs.shape[0] == 2 and pairs.shape[1] != 2:
         pairs = pairs.T
     if pairs.ndim != 2 or pairs.shape[1] != 2 or len(pairs) == 0:

@@ -1,4 +1,4 @@
-"""The main job on real data: where SGD and its Langevin equation learn, collapse or diverge, in one file and figures."""
+"""The main job on real data: where SGD and its Langevin equation learn, collapse or diverge, in a file and figures."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -78,7 +78,9 @@ def phase_figure(results: "xarray.Dataset", feature: str) -> "Figure":
             v_stderr=cell["v_stderr"].max("dynamics"),
         )
         gap = cell["v"].sel(dynamics="sgd") - cell["v"].sel(dynamics="langevin")
-        ax = plot.phase_diagram(both, values=gap, ax=axes[2, column], signed=True, high=top / 4.0, colorbar=False, **signs)
+        ax = plot.phase_diagram(
+            both, values=gap, ax=axes[2, column], signed=True, high=top / 4.0, colorbar=False, **signs
+        )
         ax.set_title(f"SGD minus SDE, weight decay {decay:g}", fontsize=10)
     for ax in axes.flat:
         ax.label_outer()
@@ -120,8 +122,12 @@ def density_figure(results: "xarray.Dataset", feature: str = "bmi") -> "Figure":
         ax.set_ylim(3e-3, 30.0)
         ax.set_xlim(-0.4, 3.0)
         critical = two_layer.critical_temperature(model.params)
-        ax.set_title(f"eta = {float(cell['eta']):.3g}, batch {batch}: T = {temperature / critical:.2f} T_c", fontsize=10)
-    made.suptitle(f"Stationary law of v = u w on {WORDS[feature]}, no weight decay (bands: 2 standard errors)", fontsize=11)
+        ax.set_title(
+            f"eta = {float(cell['eta']):.3g}, batch {batch}: T = {temperature / critical:.2f} T_c", fontsize=10
+        )
+    made.suptitle(
+        f"Stationary law of v = u w on {WORDS[feature]}, no weight decay (bands: 2 standard errors)", fontsize=11
+    )
     return made
 
 
@@ -142,7 +148,9 @@ def fluctuation_figure(results: "xarray.Dataset") -> "Figure":
         ax.axvline(critical, color="#888888", lw=0.8, ls=":")
         ax.text(critical * 1.04, ax.get_ylim()[1] * 0.95, "T_c", color="#555555", va="top")
         ax.set_title(WORDS[feature], fontsize=11)
-    made.suptitle("Fluctuation inversion: the variance of v = u w rises with T and dies at T_c, in the SDE", fontsize=12)
+    made.suptitle(
+        "Fluctuation inversion: the variance of v = u w rises with T and dies at T_c, in the SDE", fontsize=12
+    )
     return made
 
 
@@ -189,8 +197,10 @@ def _sde_words(results: "xarray.Dataset", critical: float) -> str:
     if critical <= 0.0:
         return "collapsed everywhere (weight decay exceeds the signal)"
     edges = boundary(results)
-    below, above = (float((edges[side] / edges["batch"]).reduce(reduce)) for side, reduce in
-                    (("below", np.nanmax), ("above", np.nanmin)))
+    below, above = (
+        float((edges[side] / edges["batch"]).reduce(reduce))
+        for side, reduce in (("below", np.nanmax), ("above", np.nanmin))
+    )
     return f"collapses between T = {below:.3f} and {above:.3f}; exact T_c = {critical:.3f}"
 
 

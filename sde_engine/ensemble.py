@@ -6,8 +6,6 @@
 import os
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,8 +13,10 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
 from sde_engine.errors import SpecError, unknown
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.kernel import Dynamics, Hyper, Kernel, Minibatch, check_hyper
 from sde_engine.model import Model
+from sde_engine.run import Run as Run
+from sde_engine.run import clock_of
 from sde_engine.stats.averages import averages
 from sde_engine.stats.fate import fate
 from sde_engine.stats.histogram import Histogram, densities, layout
@@ -28,89 +28,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("numba", "numpy")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_LOOKS = 512  # a run is looked at this often at least, and
-_LOOK_INTERVAL = 0.25  # at least once in this much of the clock
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
-MAX_PATHS = 2**32 - LANES
-
-
-@dataclass(frozen=True)
-class Run:
-    """How long, how many, how often: everything about a cell that is neither model nor dynamics.
-
-    Parameters
-    ----------
-    paths : number of independent trajectories
-    updates, time : discrete dynamics make at least `updates` updates and last at least `time` on the clock
-        t = eta * updates; an equation in continuous time lasts `time`, or eta * updates if only these are given
-    burn_in : updates (a whole number) or fraction of the run (below 1) that is not recorded
-    seed : key of all random numbers
-    observables : names; empty for the model's own
-    histograms : of some of the observables
-    windows : number of equal parts of the record
-    """
-
-    paths: int
-    seed: int
-    updates: int | None = None
-    time: float | None = None
-    burn_in: float = 0.5
-    observables: tuple[str, ...] = ()
-    histograms: tuple[Histogram, ...] = ()
-    windows: int = 8
-
-    def __post_init__(self) -> None:
-        _whole("paths", self.paths, 1, MAX_PATHS)
-        _whole("seed", self.seed, 0, 2**64 - 1)
-        _whole("windows", self.windows, 1, 4096)
-        if self.updates is None and self.time is None:
-            raise SpecError("neither updates nor time is given; give one (the run lasts as long as the longer)")
-        if self.updates is not None:
-            _whole("updates", self.updates, 1, 2**62)
-        if self.time is not None and not (np.isfinite(self.time) and self.time > 0.0):
-            raise SpecError(f"time is {self.time!r}; a finite clock time above 0 is accepted")
-        if not self.burn_in >= 0.0 or (self.burn_in >= 1.0 and not float(self.burn_in).is_integer()):
-            raise SpecError(f"burn_in is {self.burn_in!r}; a number of updates or a fraction below 1 is accepted")
-        if len(set(self.observables)) < len(self.observables):
-            raise SpecError(f"an observable is listed twice: {', '.join(self.observables)}")
-        names = [h.observable for h in self.histograms]
-        if len(set(names)) < len(names):
-            raise SpecError(f"two histograms of one observable: {', '.join(names)}; one each is accepted")
-
-    def names(self, model: Model) -> tuple[str, ...]:
-        """Return the names of the observables, checked; the histograms' come last if they are not listed."""
-        names = self.observables or tuple(model.observables) or model.components
-        names += tuple(h.observable for h in self.histograms if h.observable not in names)
-        for name in names:
-            model.observable(name)
-        return names
-
-    def lasting(self, eta: float) -> int:
-        """Return the number of updates at this learning rate."""
-        by_time = 0 if self.time is None else ceil(self.time / eta * (1.0 - 1e-12))
-        return max(self.updates or 1, by_time)
-
-
-def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
-    """Return when the run ends and when it is looked at."""
-    updates = run.lasting(eta)
-    is_discrete = isinstance(kernel, Minibatch) or kernel.is_discrete
-    end = eta * updates if is_discrete or run.time is None else run.time
-    burn_in = eta * run.burn_in if run.burn_in >= 1.0 else run.burn_in * end
-    if burn_in >= end * (1.0 - 1e-12):
-        raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
-    if isinstance(kernel, Diffusion):
-        steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
-        # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
-        dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
-    else:
-        steps, dt = updates, eta
-    recorded = steps - int(steps * burn_in / end)
-    windows = max(1, min(run.windows, recorded))
-    every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
-    if isinstance(kernel, Diffusion) and kernel.size is not None:
-        every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
-    return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
 
 
 def start_states(model: Model, run: Run, first_path: int, paths: int, points: np.ndarray) -> np.ndarray:
@@ -123,7 +41,13 @@ def start_states(model: Model, run: Run, first_path: int, paths: int, points: np
 
 
 def trace_of(
-    model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, *, threads: int = 1, backend: str = "numba",
+    model: Model,
+    dynamics: Dynamics,
+    hyper: Hyper,
+    run: Run,
+    *,
+    threads: int = 1,
+    backend: str = "numba",
     points: np.ndarray | None = None,
 ) -> tuple[Trace, Clock]:
     """Run the ensemble and return its trace; the same bits for any number of threads."""
@@ -135,7 +59,14 @@ def trace_of(
     clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
     formulas = tuple(model.observable(name).formula for name in names)
     job = Job(
-        model.params, formulas, model.dim, model.symmetric_origin, model.examples, model.example_gradient, clock, bins,
+        model.params,
+        formulas,
+        model.dim,
+        model.symmetric_origin,
+        model.examples,
+        model.example_gradient,
+        clock,
+        bins,
         run.seed,
     )
     points = np.array(model.starts(model.params)) if points is None else points
@@ -280,8 +211,10 @@ def _per_path(model: Model, run: Run, trace: Trace) -> dict[str, Quantity]:
         for name in run.names(model):
             formula = model.observable(name).formula
             values[f"{name}_final"] = Quantity(
-                formula(theta, model.params) + np.zeros(run.paths), f"{name} at the end, or at the exit of a path",
-                model.observable(name).units, ("path",),
+                formula(theta, model.params) + np.zeros(run.paths),
+                f"{name} at the end, or at the exit of a path",
+                model.observable(name).units,
+                ("path",),
             )
     gone = "clock at which the path diverged, infinite if it did not"
     return values | {"diverged_at": Quantity(trace.diverged_at, gone, "1", ("path",))}
@@ -303,10 +236,19 @@ def _attributes(model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, clock:
     from sde_engine.dynamics import label
 
     return {
-        "model": model.name, "dynamics": label(dynamics), "eta": hyper.eta, "batch": hyper.batch,
-        "weight_decay": hyper.weight_decay, "temperature": hyper.temperature, "paths": run.paths, "seed": run.seed,
-        "time": clock.end, "burn_in_time": clock.burn_in, "dt": clock.dt,
-        "backend": backend, **CONVENTIONS,
+        "model": model.name,
+        "dynamics": label(dynamics),
+        "eta": hyper.eta,
+        "batch": hyper.batch,
+        "weight_decay": hyper.weight_decay,
+        "temperature": hyper.temperature,
+        "paths": run.paths,
+        "seed": run.seed,
+        "time": clock.end,
+        "burn_in_time": clock.burn_in,
+        "dt": clock.dt,
+        "backend": backend,
+        **CONVENTIONS,
     }
 
 
@@ -314,12 +256,9 @@ def _start_points(model: Model, start: Any) -> np.ndarray:
     try:
         points = np.atleast_2d(np.asarray(start, dtype=np.float64))
     except (TypeError, ValueError):
-        raise SpecError(f"start is {start!r}; one state of {model.dim} numbers or a list of states is accepted") from None
+        raise SpecError(
+            f"start is {start!r}; one state of {model.dim} numbers or a list of states is accepted"
+        ) from None
     if points.ndim != 2 or points.shape[1] != model.dim or not np.isfinite(points).all():
         raise SpecError(f"start has shape {points.shape}; finite states of {model.dim} numbers each are accepted")
     return points
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")

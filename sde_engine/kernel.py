@@ -1,7 +1,6 @@
 """One Markov step on the clock t = eta * updates: the form that SGD and every SDE take before a backend runs them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
 from sde_engine.errors import SpecError

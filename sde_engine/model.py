@@ -100,7 +100,9 @@ class Model:
             raise SpecError(f"noise_kind is {self.noise_kind!r}; accepted: {', '.join(NOISE_KINDS)}")
         if self.log_chart is not None and len(self.log_chart) != self.dim:
             raise SpecError(f"log_chart has {len(self.log_chart)} rows, but the model has {self.dim} components")
-        bad = [(name, value) for name, value in zip(self.params._fields, self.params, strict=True) if not _finite(value)]
+        bad = [
+            (name, value) for name, value in zip(self.params._fields, self.params, strict=True) if not _finite(value)
+        ]
         if bad:
             name, value = bad[0]
             raise SpecError(f"model {self.name!r}: parameter {name} is {value}; a finite number is accepted")

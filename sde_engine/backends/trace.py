@@ -33,7 +33,7 @@ class Clock(NamedTuple):
 
 
 class Bins(NamedTuple):
-    """Histograms, one entry each: which observable, lower edge, bins a unit, number of bins, first column, logarithmic."""
+    """Histograms, one entry each: observable, lower edge, bins a unit, number, first column, logarithmic or not."""
 
     observable: np.ndarray
     low: np.ndarray

@@ -49,8 +49,10 @@ class GaussianSgd:
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the update for this model."""
         if self.sampling == "epoch":
-            raise Incompatible("the noise of reshuffled epochs is correlated in time; GaussianSgd serves 'iid' and "
-                               "'without_replacement', Sgd(sampling='epoch') runs the epochs themselves")
+            raise Incompatible(
+                "the noise of reshuffled epochs is correlated in time; GaussianSgd serves 'iid' and "
+                "'without_replacement', Sgd(sampling='epoch') runs the epochs themselves"
+            )
         factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         settings = _Settings(hyper.eta, hyper.weight_decay, sqrt(factor / hyper.batch))
         update = _update(model.gradient, model.noise_factor)

@@ -32,8 +32,15 @@ def comparison(
     for k, label in enumerate(results["dynamics"].values):
         one = results.isel(dynamics=k)
         ax.errorbar(
-            one[along].values, one[observable].values, one[f"{observable}_stderr"].values,
-            color=colour_of(str(label), k), marker=_MARKERS[k], ms=3.5, lw=1.0, capsize=2.0, label=name_of(str(label)),
+            one[along].values,
+            one[observable].values,
+            one[f"{observable}_stderr"].values,
+            color=colour_of(str(label), k),
+            marker=_MARKERS[k],
+            ms=3.5,
+            lw=1.0,
+            capsize=2.0,
+            label=name_of(str(label)),
         )
     if np.all(results[along].values > 0):
         ax.set_xscale("log")
@@ -62,7 +69,9 @@ def fluctuations(
     """
     array = results[f"{observable}_variance"]
     if set(array.dims) != {"dynamics", "eta", "batch"}:
-        raise SpecError(f"fluctuations got dimensions {tuple(array.dims)}; select until dynamics, eta and batch are left")
+        raise SpecError(
+            f"fluctuations got dimensions {tuple(array.dims)}; select until dynamics, eta and batch are left"
+        )
     ax = axes(ax)
     shown = (results["diverged_fraction"] == 0.0) & (verdicts(results) == VERDICTS.index("learned"))
     for k, label in enumerate(results["dynamics"].values):
@@ -72,8 +81,15 @@ def fluctuations(
             temperature = results["eta"].values[keep] / batch
             error = results[f"{observable}_variance_stderr"].isel(cell).values[keep]
             ax.errorbar(
-                temperature, array.isel(cell).values[keep], error, ls="none", marker=_MARKERS[b], ms=3.5, lw=0.8,
-                color=colour_of(str(label), k), label=f"{name_of(str(label))}, batch {int(batch)}",
+                temperature,
+                array.isel(cell).values[keep],
+                error,
+                ls="none",
+                marker=_MARKERS[b],
+                ms=3.5,
+                lw=0.8,
+                color=colour_of(str(label), k),
+                label=f"{name_of(str(label))}, batch {int(batch)}",
                 markerfacecolor="none" if str(label).startswith("sgd") else None,
             )
     if closed_form is not None:

@@ -13,7 +13,11 @@ if TYPE_CHECKING:
     import xarray
     from matplotlib.figure import Figure
 
-_LEFT = {"phase": ("dynamics", "eta", "batch"), "comparison": ("dynamics", "eta"), "fluctuations": ("dynamics", "eta", "batch")}
+_LEFT = {
+    "phase": ("dynamics", "eta", "batch"),
+    "comparison": ("dynamics", "eta"),
+    "fluctuations": ("dynamics", "eta", "batch"),
+}
 
 
 def sheet(results: "xarray.Dataset", kind: str, observable: str, select: dict[str, Any]) -> "Figure":
@@ -69,6 +73,8 @@ def _cut(results: "xarray.Dataset", select: dict[str, Any], left: tuple[str, ...
     for dim in [dim for dim in results.dims if dim not in left]:
         if results.sizes[dim] > 1:
             values = ", ".join(f"{value}" for value in results[dim].values)
-            raise SpecError(f"axis {dim!r} has {results.sizes[dim]} values; choose one with --select {dim}=... from {values}")
+            raise SpecError(
+                f"axis {dim!r} has {results.sizes[dim]} values; choose one with --select {dim}=... from {values}"
+            )
         results = results.isel({dim: 0})
     return results

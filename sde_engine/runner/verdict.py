@@ -36,7 +36,8 @@ class Announced:
 
 ADDED: dict[str, Announced] = {
     "converged": Announced(
-        np.asarray(0, np.int8), f"R-hat of every observable <= {R_HAT}, effective samples >= {ESS:g}, ln |theta| at rest"
+        np.asarray(0, np.int8),
+        f"R-hat of every observable <= {R_HAT}, effective samples >= {ESS:g}, ln |theta| at rest",
     ),
     "status": Announced(np.asarray(0, np.int8), "what became of the cell"),
     "wall_time": Announced(np.asarray(0.0), "time of computation on one thread", "s"),

@@ -34,11 +34,15 @@ class Histogram:
         if self.scale not in SCALES:
             raise SpecError(unknown("scale of a histogram", self.scale, SCALES))
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
-            raise SpecError(f"histogram of {self.observable!r} from {self.low} to {self.high}; finite low < high is accepted")
+            raise SpecError(
+                f"histogram of {self.observable!r} from {self.low} to {self.high}; finite low < high is accepted"
+            )
         if self.scale == "log" and not self.low > 0.0:
             raise SpecError(f"histogram of {self.observable!r} is logarithmic from {self.low}; low > 0 is accepted")
         if not (float(self.bins).is_integer() and 1 <= self.bins <= 100_000):
-            raise SpecError(f"histogram of {self.observable!r} has bins = {self.bins}; a whole number from 1 to 100000 is accepted")
+            raise SpecError(
+                f"histogram of {self.observable!r} has bins = {self.bins}; a whole number from 1 to 100000 is accepted"
+            )
 
     @property
     def edges(self) -> np.ndarray:

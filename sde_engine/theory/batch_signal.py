@@ -38,7 +38,9 @@ EULER = float(np.euler_gamma)
 class Signal(Protocol):
     """What a batch law must answer: E ln|offset + slope m_B|, elementwise over two arrays."""
 
-    def expected_log(self, offset: NDArray, slope: NDArray, batch: float) -> NDArray: ...
+    def expected_log(self, offset: NDArray, slope: NDArray, batch: float) -> NDArray:
+        """Return the expectation for each pair of offset and slope."""
+        ...
 
 
 def whole(batch: float) -> int:

@@ -34,7 +34,13 @@ def command(monkeypatch, capsys, tmp_path):
 
 
 def spec(**changes):
-    lines = {"model": '"two_layer_scalar"', "dynamics": '["sgd"]', "paths": "64", "updates": "50", "seed": "1"} | changes
+    lines = {
+        "model": '"two_layer_scalar"',
+        "dynamics": '["sgd"]',
+        "paths": "64",
+        "updates": "50",
+        "seed": "1",
+    } | changes
     axes = lines.pop("axes", "eta = [0.1, 0.2]")
     return "\n".join(f"{key} = {value}" for key, value in lines.items()) + f"\n[axes]\n{axes}\n"
 
@@ -54,17 +60,34 @@ WRONG_RUNS = {
     "unknown scheme": (["two_layer_scalar", *RUN, "--dynamics", '{kind="langevin", scheme="euler"}'], "euler_maruyama"),
     "negative step": (["two_layer_scalar", *RUN, "--dynamics", '{kind="langevin", dt=-1.0}'], "dt"),
     "scheme that does not serve the model": (
-        ["quadratic", *RUN, "--dynamics", '{kind="langevin", scheme="log_euler"}'], "log_chart"),
+        ["quadratic", *RUN, "--dynamics", '{kind="langevin", scheme="log_euler"}'],
+        "log_chart",
+    ),
     "unknown parameter": (["two_layer_scalar", *RUN, "--set", "nose=3"], "did you mean 'noise'"),
     "parameter that is no number": (["two_layer_scalar", *RUN, "--set", "noise=loud"], "noise"),
     "parameter without a value": (["two_layer_scalar", *RUN, "--set", "noise"], "NAME=VALUE"),
-    "unknown feature": (["two_layer_scalar", *RUN, "--set", "law=diabetes", "--set", "feature=bmx"], "did you mean 'bmi'"),
+    "unknown feature": (
+        ["two_layer_scalar", *RUN, "--set", "law=diabetes", "--set", "feature=bmx"],
+        "did you mean 'bmi'",
+    ),
     "missing table": (["two_layer_scalar", *RUN, "--csv", "nowhere.csv"], "nowhere.csv"),
     "epoch that does not divide": (
-        ["two_layer_scalar", *RUN, "--set", "law=diabetes", "--batch", "4", "--dynamics", '{kind="sgd", sampling="epoch"}'],
-        "13"),
+        [
+            "two_layer_scalar",
+            *RUN,
+            "--set",
+            "law=diabetes",
+            "--batch",
+            "4",
+            "--dynamics",
+            '{kind="sgd", sampling="epoch"}',
+        ],
+        "13",
+    ),
     "fresh examples without replacement": (
-        ["two_layer_scalar", *RUN, "--dynamics", '{kind="sgd", sampling="without_replacement"}'], "iid"),
+        ["two_layer_scalar", *RUN, "--dynamics", '{kind="sgd", sampling="without_replacement"}'],
+        "iid",
+    ),
     "module that cannot be imported": (["no_such_module:MODEL", *RUN], "no_such_module"),
 }
 

@@ -1,5 +1,7 @@
 """An independent road to a one-dimensional stationary law: integrate the zero-flux condition numerically."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -11,7 +13,7 @@ def zero_flux():
 
     def log_density(points, drift, variance):
         inner = [0.0]
-        for left, right in zip(points[:-1], points[1:], strict=True):
+        for left, right in itertools.pairwise(points):
             step = quad(lambda x: 2.0 * drift(x) / variance(x), left, right, epsabs=1e-13, epsrel=1e-12, limit=200)[0]
             inner.append(inner[-1] + step)
         return np.array(inner) - np.log([variance(x) for x in points])

@@ -118,7 +118,7 @@ def test_the_normal_mean_logarithm_is_its_integral(centre):
 
     root = math.sqrt(centre)
     ends = [0.0, max(0.0, centre - 10.0) ** 0.5, root, (centre + 10.0) ** 0.5]
-    expected = sum(quad(integrand, a, b, epsabs=1e-13, limit=200)[0] for a, b in zip(ends[:-1], ends[1:], strict=True))
+    expected = sum(quad(integrand, a, b, epsabs=1e-13, limit=200)[0] for a, b in itertools.pairwise(ends))
     assert float(normal_expected_log(3.0 * centre, 3.0)) == pytest.approx(expected + math.log(3.0), abs=1e-10)
 
 

@@ -90,7 +90,8 @@ def test_from_three_layers_on_only_weight_decay_kills():
     assert not diagonal.law(DATA, 50.0, layers=3).collapsed
     assert not diagonal.is_normalisable(3, DATA, 1e-3, 1e-3)
     assert diagonal.law(DATA, 1e-3, 1e-3, layers=3).collapsed
-    assert diagonal.is_normalisable(2, DATA, 0.88) and not diagonal.is_normalisable(2, DATA, 0.89)
+    assert diagonal.is_normalisable(2, DATA, 0.88)
+    assert not diagonal.is_normalisable(2, DATA, 0.89)
 
 
 def test_with_weight_decay_the_density_of_three_layers_grows_without_end_towards_zero():

@@ -1,5 +1,6 @@
 """The cubic force under multiplicative and additive noise."""
 
+import itertools
 import math
 
 import numpy as np
@@ -47,7 +48,7 @@ def test_additive_noise_gives_the_boltzmann_law(mu, s):
 
     def integral(f, top=well + 60.0 * s):
         edges = [0.0, *(e for e in (well - 8 * s, well - s, well, well + s, well + 8 * s) if 0.0 < e < top), top]
-        return sum(quad(f, a, b, epsabs=1e-14)[0] for a, b in zip(edges[:-1], edges[1:], strict=True))
+        return sum(quad(f, a, b, epsabs=1e-14)[0] for a, b in itertools.pairwise(edges))
 
     total = integral(weight)
     assert law.mean == pytest.approx(integral(lambda x: x * weight(x)) / total, rel=1e-9)

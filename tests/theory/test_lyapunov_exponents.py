@@ -186,7 +186,8 @@ def test_slivers_around_a_vanishing_multiplier_are_found_when_asked_for():
     """Fifteen products 3 and one -2: Lam_+ is -infinity at eta = 0.5 exactly, and negative for 1e-6 around it only."""
     law = Table((3.0,) * 15 + (-2.0,))
     found = lyapunov.collapse_windows(law, 1, narrowest=0.0, points=50).plus
-    assert len(found) == 1 and found[0][0] < 0.5 < found[0][1]
+    assert len(found) == 1
+    assert found[0][0] < 0.5 < found[0][1]
     half = 0.5 * (found[0][1] - found[0][0])
     assert half == pytest.approx(0.5 * 2.5**-15, rel=1e-4)
     assert lyapunov.collapse_windows(law, 1, points=50, narrowest=1e-5).plus == ()

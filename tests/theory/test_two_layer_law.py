@@ -102,7 +102,9 @@ def test_the_distribution_function_is_the_integral_of_the_density(ratio):
         for v in points
     ]
     np.testing.assert_allclose(law.cdf(points), numeric, atol=1e-9)
-    assert law.cdf(0.0) == 0.0 and law.cdf(-1.0) == 0.0 and law.pdf(-1.0) == 0.0
+    assert law.cdf(0.0) == 0.0
+    assert law.cdf(-1.0) == 0.0
+    assert law.pdf(-1.0) == 0.0
     assert float(law.cdf(1e12)) == pytest.approx(1.0, abs=1e-12)
 
 
@@ -123,7 +125,8 @@ def test_the_mode_ends_at_its_closed_temperature():
     end = two_layer.mode_end(m)
     assert end == pytest.approx((4.0 + math.sqrt(42.0)) / 26.0, rel=1e-12)
     assert end == pytest.approx(0.403105, abs=5e-7)
-    assert two_layer.mode(m, end * (1 - 1e-9)) > 0.5 and two_layer.mode(m, end * (1 + 1e-9)) == 0.0
+    assert two_layer.mode(m, end * (1 - 1e-9)) > 0.5
+    assert two_layer.mode(m, end * (1 + 1e-9)) == 0.0
     assert two_layer.mode_end(DATA) == math.inf
     assert two_layer.mode_end(moments.two_point(1.0, 1.0)) == math.inf
 
@@ -176,7 +179,8 @@ def test_fluctuations_are_largest_below_the_transition_and_vanish_at_it():
 @pytest.mark.parametrize("m", [DATA, moments.two_point(1.0, 1.2)])
 def test_above_the_critical_temperature_the_law_is_a_point_mass(m):
     law = two_layer.law(m, two_layer.critical_temperature(m))
-    assert law.collapsed and (law.mean, law.var, law.mode) == (0.0, 0.0, 0.0)
+    assert law.collapsed
+    assert (law.mean, law.var, law.mode) == (0.0, 0.0, 0.0)
     np.testing.assert_array_equal(law.cdf(np.array([-1e-9, 0.0, 1.0])), [0.0, 1.0, 1.0])
     assert two_layer.law(m, 0.01, weight_decay=1.5).collapsed
 

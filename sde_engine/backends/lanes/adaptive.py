@@ -25,8 +25,17 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
     loop = _loop(kernel.step, kernel.size, kernel.width, kernel.columns, job.dim, job.observables)
     lanes = empty_trace(len(job.observables), kernel.width, job.clock, job.bins, LANES)
     loop(
-        th, first_path, job.seed, job.params, kernel.settings, job.clock, job.bins, job.dim, job.symmetric_origin,
-        lanes, trace,
+        th,
+        first_path,
+        job.seed,
+        job.params,
+        kernel.settings,
+        job.clock,
+        job.bins,
+        job.dim,
+        job.symmetric_origin,
+        lanes,
+        trace,
     )
 
 
@@ -72,8 +81,19 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)
-    def loop(start: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any,
-             lanes: Any, trace: Any) -> None:
+    def loop(
+        start: Any,
+        first_path: Any,
+        seed: Any,
+        p: Any,
+        h: Any,
+        clock: Any,
+        bins: Any,
+        dim: Any,
+        origin: Any,
+        lanes: Any,
+        trace: Any,
+    ) -> None:
         paths = start.shape[1]
         z, values, state = np.empty((columns, 4, LANES)), np.empty((count, LANES)), np.zeros((width, LANES))
         t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.zeros(LANES)

@@ -30,8 +30,9 @@ def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)
-    def loop(th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any,
-             trace: Any) -> None:
+    def loop(
+        th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any, trace: Any
+    ) -> None:
         z = np.empty((columns, 4, LANES))
         values = np.empty((count, LANES))
         t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.ones(LANES)

@@ -24,8 +24,19 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
     table = np.empty((1, 1)) if job.examples.table is None else job.examples.table
     work = _work(job.examples.draws, kernel.batch, kernel.sampling, len(table))
     loop(
-        th, first_path, job.seed, job.params, kernel.settings, job.clock, job.bins, job.dim, job.symmetric_origin,
-        kernel.batch, table, work, trace,
+        th,
+        first_path,
+        job.seed,
+        job.params,
+        kernel.settings,
+        job.clock,
+        job.bins,
+        job.dim,
+        job.symmetric_origin,
+        kernel.batch,
+        table,
+        work,
+        trace,
     )
 
 
@@ -64,8 +75,9 @@ def _fresh(fill: Any, example_gradient: Any, dim: int, draws: int) -> Any:
     add_gradient = weave.add_fresh_gradient(example_gradient, dim, draws)
 
     @numba.njit(**OPTIONS)
-    def add(th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any,
-            work: Any) -> None:
+    def add(
+        th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
+    ) -> None:
         z = work.normals
         for b in range(batch):
             example = update * batch + b
@@ -79,8 +91,9 @@ def _fresh(fill: Any, example_gradient: Any, dim: int, draws: int) -> Any:
 
 def _with_replacement(add_gradient: Any) -> Any:
     @numba.njit(**OPTIONS)
-    def add(th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any,
-            work: Any) -> None:
+    def add(
+        th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
+    ) -> None:
         for b in range(batch):
             example = update * batch + b
             if example % 4 == 0 or example == 0:
@@ -93,8 +106,9 @@ def _with_replacement(add_gradient: Any) -> Any:
 
 def _distinct(add_gradient: Any) -> Any:
     @numba.njit(**OPTIONS)
-    def add(th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any,
-            work: Any) -> None:
+    def add(
+        th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
+    ) -> None:
         draw_distinct(first_path, BATCH, update, seed, work.order, work.lane_words, work.rows)
         for b in range(batch):
             add_gradient(th, table, work.rows[b], total, p)
@@ -104,8 +118,9 @@ def _distinct(add_gradient: Any) -> Any:
 
 def _epoch(add_gradient: Any) -> Any:
     @numba.njit(**OPTIONS)
-    def add(th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any,
-            work: Any) -> None:
+    def add(
+        th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
+    ) -> None:
         batches = table.shape[0] // batch
         part = update % batches
         if part == 0:
@@ -123,8 +138,21 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_bat
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)
-    def loop(th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any,
-             batch: Any, table: Any, work: Any, trace: Any) -> None:
+    def loop(
+        th: Any,
+        first_path: Any,
+        seed: Any,
+        p: Any,
+        h: Any,
+        clock: Any,
+        bins: Any,
+        dim: Any,
+        origin: Any,
+        batch: Any,
+        table: Any,
+        work: Any,
+        trace: Any,
+    ) -> None:
         values = np.empty((count, LANES))
         total = np.empty((dim, LANES))
         t, dt, live = np.zeros(LANES), np.empty(LANES), np.ones(LANES)

@@ -51,7 +51,12 @@ def _as_text(function: Implementation, arguments: str, body: Callable[..., str])
     """Compile the expression `body(types)`; text is used only to spell out a tuple item by item."""
 
     def implementation(expression: str) -> Implementation:
-        scope: dict[str, Any] = {"math": math, "to_float": _float_of_word, "to_word": _word_of_float, "larger": components.larger}
+        scope: dict[str, Any] = {
+            "math": math,
+            "to_float": _float_of_word,
+            "to_word": _word_of_float,
+            "larger": components.larger,
+        }
         exec(f"def formula({arguments}):\n    return {expression}", scope)
         return scope["formula"]
 
@@ -120,7 +125,9 @@ _as_text(components.product, "a", lambda a: _sum("a[{i}]", len(a)).replace("+", 
 _as_text(
     components.matvec,
     "matrix, a",
-    lambda matrix, a: _items("(" + " + ".join(f"matrix[{{i}}][{k}] * a[{k}]" for k in range(len(a))) + ")", len(matrix)),
+    lambda matrix, a: _items(
+        "(" + " + ".join(f"matrix[{{i}}][{k}] * a[{k}]" for k in range(len(a))) + ")", len(matrix)
+    ),
 )
 _as_text(components.apply, "function, a", lambda function, a: _items("function(a[{i}])", len(a)))
 _as_text(
@@ -140,7 +147,11 @@ _as_text(
 _as_text(components.matmul, "a, b", lambda a, b: _matmul(len(a), len(b), len(b[0])))
 _as_text(components.larger, "a, b", lambda a, b: "a if a > b else b")
 _as_text(components.smaller, "a, b", lambda a, b: "a if a < b else b")
-_as_text(components.largest, "a", lambda a: functools.reduce(lambda top, i: f"larger(a[{i}], {top})", range(1, len(a)), "a[0]"))
+_as_text(
+    components.largest,
+    "a",
+    lambda a: functools.reduce(lambda top, i: f"larger(a[{i}], {top})", range(1, len(a)), "a[0]"),
+)
 _as_text(
     components.away_from_zero,
     "a, bound",

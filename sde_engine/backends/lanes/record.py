@@ -3,7 +3,6 @@
 from typing import Any
 
 import numba
-import numpy as np
 
 from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.trace import (
@@ -68,8 +67,21 @@ def finish(th: Any, live: Any, trace: Any) -> None:
 
 
 @numba.njit(**OPTIONS)
-def add_up(values: Any, th: Any, dim: int, t: Any, dt: Any, live: Any, clock: Any, bins: Any, log_distance: bool,
-           square: Any, window: Any, weight: Any, trace: Any) -> None:
+def add_up(
+    values: Any,
+    th: Any,
+    dim: int,
+    t: Any,
+    dt: Any,
+    live: Any,
+    clock: Any,
+    bins: Any,
+    log_distance: bool,
+    square: Any,
+    window: Any,
+    weight: Any,
+    trace: Any,
+) -> None:
     """Add one look at the block to the trace; a state counts for the time `dt` that its path spends in it."""
     early = clock.burn_in * (1.0 - 1e-12)
     for j in range(LANES):

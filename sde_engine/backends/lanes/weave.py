@@ -44,9 +44,7 @@ def advance(step: Any, width: int, columns: int) -> Any:
 def step_sizes(size: Any, width: int) -> Any:
     """Return block(th, out, p, h): the step that each lane may take."""
     return _define(
-        "def block(th, out, p, h):\n"
-        "    for j in range(LANES):\n"
-        f"        out[j] = size({_read('th', width)}, p, h)\n",
+        f"def block(th, out, p, h):\n    for j in range(LANES):\n        out[j] = size({_read('th', width)}, p, h)\n",
         size=compiled(size),
     )
 

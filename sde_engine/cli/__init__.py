@@ -8,15 +8,12 @@ import json
 import sys
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
+from sde_engine.cli.text import new_table, numbers, pairs, reporter, show, shown, statistics
 from sde_engine.errors import SdeEngineError, SpecError
-
-if TYPE_CHECKING:
-    import xarray
-    from rich.table import Table
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -35,7 +32,7 @@ class Picture(StrEnum):
     fluctuations = "fluctuations"
 
 
-_MOVERS = "What moves the parameters: sgd, langevin, ... or a table such as '{kind = \"sgd\", sampling = \"epoch\"}'."
+_MOVERS = 'What moves the parameters: sgd, langevin, ... or a table such as \'{kind = "sgd", sampling = "epoch"}\'.'
 Setting = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model.")]
 Csv = Annotated[Path | None, typer.Option(help="CSV file with two columns x,y: the examples of the model.")]
 Eta = Annotated[float, typer.Option(help="Learning rate.")]
@@ -65,8 +62,10 @@ def demo(
 
     from sde_engine.demo import findings, run_demo
 
-    made = run_demo(folder, threads=threads, progress=_reporter(quiet))
-    table = _table("Two-layer network on the diabetes table", "feature", "weight decay", "the SDE", "discrete SGD", "trust")
+    made = run_demo(folder, threads=threads, progress=reporter(quiet))
+    table = new_table(
+        "Two-layer network on the diabetes table", "feature", "weight decay", "the SDE", "discrete SGD", "trust"
+    )
     for line in findings(made.results):
         table.add_row(line.feature, f"{line.weight_decay:g}", line.sde, line.sgd, line.trust)
     Console().print(table)
@@ -93,10 +92,10 @@ def models(as_json: Json = False) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = _table("Models", "name", "components", "what it is")
+    table = new_table("Models", "name", "components", "what it is")
     for row in rows:
         table.add_row(str(row["name"]), ", ".join(row["components"]), str(row["summary"]))
-    _print(table)
+    show(table)
 
 
 @app.command()
@@ -120,7 +119,9 @@ def simulate(
 
     Example: sde-engine simulate two_layer_scalar --set noise=3 --eta 0.05 --dynamics sgd --updates 4000 --seed 1
     """
-    _run([dynamics], model, eta, batch, weight_decay, paths, updates, time, seed, settings, csv, threads, output, as_json)
+    _run(
+        [dynamics], model, eta, batch, weight_decay, paths, updates, time, seed, settings, csv, threads, output, as_json
+    )
 
 
 @app.command()
@@ -163,11 +164,10 @@ def sweep(
     from sde_engine.runner import run_sweep
     from sde_engine.sweep import Sweep
 
-    results = run_sweep(
-        Sweep.from_toml(spec), output, threads=threads, progress=_reporter(quiet), max_hours=max_hours
-    )
+    results = run_sweep(Sweep.from_toml(spec), output, threads=threads, progress=reporter(quiet), max_hours=max_hours)
     failed = int(results.attrs.get("n_failed", 0))
-    print(f"{output}: {results.attrs['n_cells']} cells, {results.attrs['n_diverged']} with diverged paths, {failed} failed")
+    diverged = results.attrs["n_diverged"]
+    print(f"{output}: {results.attrs['n_cells']} cells, {diverged} with diverged paths, {failed} failed")
     if failed:
         raise typer.Exit(3)
 
@@ -178,7 +178,9 @@ def plot(
     output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write (.png, .pdf, .svg).")],
     kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.phase,
     observable: Annotated[str, typer.Option(help="Which observable.")] = "v",
-    select: Annotated[list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Cut of the grid; nearest cell.")] = None,
+    select: Annotated[
+        list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Cut of the grid; nearest cell.")
+    ] = None,
 ) -> None:
     """Draw a finished sweep.
 
@@ -187,7 +189,7 @@ def plot(
     from sde_engine.plot.sheet import sheet
     from sde_engine.store import open_results
 
-    figure = sheet(open_results(results), kind.value, observable, _pairs(select, "--select"))
+    figure = sheet(open_results(results), kind.value, observable, pairs(select, "--select"))
     try:
         figure.savefig(output, dpi=150)
     except (OSError, ValueError) as error:
@@ -198,7 +200,9 @@ def plot(
 @app.command()
 def inspect(
     results: Annotated[Path, typer.Argument(help="A result, or one that is not finished.")],
-    check: Annotated[bool, typer.Option("--check", help="Read every byte and compare digests; exit 5 if damaged.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Read every byte and compare digests; exit 5 if damaged.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Say what is in a result: axes, variables, status of the cells, provenance.
@@ -214,16 +218,27 @@ def inspect(
     if as_json:
         print(json.dumps(found, default=str))
         return
-    table = _table(str(found.pop("file")), "what", "value")
+    table = new_table(str(found.pop("file")), "what", "value")
     for key, value in found.items():
-        table.add_row(key, _shown(value))
-    _print(table)
+        table.add_row(key, shown(value))
+    show(table)
 
 
 def _run(
-    dynamics: list[str], name: str, eta: float, batch: int, weight_decay: float, paths: int, updates: int | None,
-    time: float | None, seed: int, settings: list[str] | None, csv: Path | None, threads: int | None,
-    output: Path | None, as_json: bool,
+    dynamics: list[str],
+    name: str,
+    eta: float,
+    batch: int,
+    weight_decay: float,
+    paths: int,
+    updates: int | None,
+    time: float | None,
+    seed: int,
+    settings: list[str] | None,
+    csv: Path | None,
+    threads: int | None,
+    output: Path | None,
+    as_json: bool,
 ) -> None:
     from sde_engine.discovery import load_model
     from sde_engine.dynamics import from_spec
@@ -231,98 +246,29 @@ def _run(
     from sde_engine.kernel import Hyper
     from sde_engine.store.single import refuse_unwritable, save
 
-    parameters = _pairs(settings, "--set")
+    parameters = pairs(settings, "--set")
     if csv is not None:
         parameters |= {"law": "table", "table": str(csv)}
     model = load_model(name, **parameters)
-    movers = [from_spec(_pairs([f"it={one}"], "--dynamics")["it"]) for one in dynamics]
+    movers = [from_spec(pairs([f"it={one}"], "--dynamics")["it"]) for one in dynamics]
     if output is not None:
         refuse_unwritable(output)
     results = run_compare(
-        model, movers, Hyper(eta, batch, weight_decay), paths=paths, updates=updates, time=time, seed=seed,
+        model,
+        movers,
+        Hyper(eta, batch, weight_decay),
+        paths=paths,
+        updates=updates,
+        time=time,
+        seed=seed,
         threads=threads,
     )
     if output is not None:
         save(results, output)
     if as_json:
-        print(json.dumps(_numbers(results)))
+        print(json.dumps(numbers(results)))
         return
-    _print(_statistics(results))
-
-
-def _numbers(results: "xarray.Dataset") -> dict[str, Any]:
-    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
-    labels = [str(label) for label in flat["dynamics"].values]
-    values = {
-        label: {str(name): _finite(flat[name].values[k]) for name in flat.data_vars} for k, label in enumerate(labels)
-    }
-    return {"attributes": {str(k): v for k, v in results.attrs.items()}, "results": values}
-
-
-def _finite(value: Any) -> float | None:
-    number = float(value)
-    return number if number - number == 0.0 else None  # JSON has no NaN
-
-
-def _statistics(results: "xarray.Dataset") -> "Table":
-    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
-    labels = [str(label) for label in flat["dynamics"].values]
-    table = _table(f"{results.attrs['model']}: T = {results.attrs['temperature']:.4g}", "statistic", *labels)
-    for name in flat.data_vars:
-        if str(name).endswith("_stderr"):
-            continue
-        cells = []
-        for k in range(len(labels)):
-            value = float(flat[name].values[k])
-            error = float(flat[f"{name}_stderr"].values[k]) if f"{name}_stderr" in flat else float("nan")
-            cells.append(f"{value:.6g}" + (f" +- {error:.2g}" if error == error else ""))
-        table.add_row(str(flat[name].attrs["long_name"]), *cells)
-    return table
-
-
-def _pairs(given: list[str] | None, option: str) -> dict[str, Any]:
-    """Return NAME=VALUE options as a dict; values are read as TOML, and as text where that fails."""
-    import tomllib
-
-    found: dict[str, Any] = {}
-    for item in given or []:
-        key, equals, value = item.partition("=")
-        if not equals or not key:
-            raise SpecError(f"{option} got {item!r}; NAME=VALUE is accepted")
-        try:
-            found[key] = tomllib.loads(f"value = {value}")["value"]
-        except tomllib.TOMLDecodeError:
-            found[key] = value
-    return found
-
-
-def _reporter(quiet: bool) -> Any:
-    from sde_engine import progress
-
-    return progress.Quiet() if quiet else progress.automatic()
-
-
-def _table(title: str, *columns: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
-
-
-def _print(table: "Table") -> None:
-    from rich.console import Console
-
-    Console().print(table)
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, dict):
-        return "\n".join(f"{key}: {_shown(item)}" for key, item in value.items())
-    if isinstance(value, list):
-        return ", ".join(map(_shown, value))
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    show(statistics(results))
 
 
 def main() -> None:

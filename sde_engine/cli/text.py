@@ -1,0 +1,90 @@
+"""What the command line reads and prints: options of the form NAME=VALUE, tables, JSON."""
+
+from typing import TYPE_CHECKING, Any
+
+from sde_engine.errors import SpecError
+
+if TYPE_CHECKING:
+    import xarray
+    from rich.table import Table
+
+
+def numbers(results: "xarray.Dataset") -> dict[str, Any]:
+    """Return the statistics of a comparison as plain numbers by dynamics, for JSON."""
+    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
+    labels = [str(label) for label in flat["dynamics"].values]
+    values = {
+        label: {str(name): _finite(flat[name].values[k]) for name in flat.data_vars} for k, label in enumerate(labels)
+    }
+    return {"attributes": {str(k): v for k, v in results.attrs.items()}, "results": values}
+
+
+def _finite(value: Any) -> float | None:
+    number = float(value)
+    return number if number - number == 0.0 else None  # JSON has no NaN
+
+
+def statistics(results: "xarray.Dataset") -> "Table":
+    """Return the statistics of a comparison as a table, values with their standard errors."""
+    flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
+    labels = [str(label) for label in flat["dynamics"].values]
+    table = new_table(f"{results.attrs['model']}: T = {results.attrs['temperature']:.4g}", "statistic", *labels)
+    for name in flat.data_vars:
+        if str(name).endswith("_stderr"):
+            continue
+        cells = []
+        for k in range(len(labels)):
+            value = float(flat[name].values[k])
+            error = float(flat[f"{name}_stderr"].values[k]) if f"{name}_stderr" in flat else float("nan")
+            cells.append(f"{value:.6g}" + (f" +- {error:.2g}" if error == error else ""))
+        table.add_row(str(flat[name].attrs["long_name"]), *cells)
+    return table
+
+
+def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
+    """Return NAME=VALUE options as a dict; values are read as TOML, and as text where that fails."""
+    import tomllib
+
+    found: dict[str, Any] = {}
+    for item in given or []:
+        key, equals, value = item.partition("=")
+        if not equals or not key:
+            raise SpecError(f"{option} got {item!r}; NAME=VALUE is accepted")
+        try:
+            found[key] = tomllib.loads(f"value = {value}")["value"]
+        except tomllib.TOMLDecodeError:
+            found[key] = value
+    return found
+
+
+def reporter(quiet: bool) -> Any:
+    """Return what progress is told to: nothing, a bar on a terminal, or plain lines."""
+    from sde_engine import progress
+
+    return progress.Quiet() if quiet else progress.automatic()
+
+
+def new_table(title: str, *columns: str) -> "Table":
+    """Return an empty table."""
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def show(table: "Table") -> None:
+    """Print a table on stdout."""
+    from rich.console import Console
+
+    Console().print(table)
+
+
+def shown(value: Any) -> str:
+    """Return a value of a summary as text."""
+    if isinstance(value, dict):
+        return "\n".join(f"{key}: {shown(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(shown, value))
+    return f"{value:.6g}" if isinstance(value, float) else str(value)

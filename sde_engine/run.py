@@ -1,0 +1,101 @@
+"""How long a run is, how many paths it has and when it is looked at: all that is neither model nor dynamics."""
+
+from dataclasses import dataclass
+from math import ceil
+from typing import Any
+
+import numpy as np
+
+from sde_engine.backends.trace import LANES, Clock
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Diffusion, Kernel, Minibatch
+from sde_engine.model import Model
+from sde_engine.stats.histogram import Histogram
+
+_LOOKS = 512  # a run is looked at this often at least, and
+_LOOK_INTERVAL = 0.25  # at least once in this much of the clock
+MAX_PATHS = 2**32 - LANES
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long, how many, how often: everything about a cell that is neither model nor dynamics.
+
+    Parameters
+    ----------
+    paths : number of independent trajectories
+    updates, time : discrete dynamics make at least `updates` updates and last at least `time` on the clock
+        t = eta * updates; an equation in continuous time lasts `time`, or eta * updates if only these are given
+    burn_in : updates (a whole number) or fraction of the run (below 1) that is not recorded
+    seed : key of all random numbers
+    observables : names; empty for the model's own
+    histograms : of some of the observables
+    windows : number of equal parts of the record
+    """
+
+    paths: int
+    seed: int
+    updates: int | None = None
+    time: float | None = None
+    burn_in: float = 0.5
+    observables: tuple[str, ...] = ()
+    histograms: tuple[Histogram, ...] = ()
+    windows: int = 8
+
+    def __post_init__(self) -> None:
+        _whole("paths", self.paths, 1, MAX_PATHS)
+        _whole("seed", self.seed, 0, 2**64 - 1)
+        _whole("windows", self.windows, 1, 4096)
+        if self.updates is None and self.time is None:
+            raise SpecError("neither updates nor time is given; give one (the run lasts as long as the longer)")
+        if self.updates is not None:
+            _whole("updates", self.updates, 1, 2**62)
+        if self.time is not None and not (np.isfinite(self.time) and self.time > 0.0):
+            raise SpecError(f"time is {self.time!r}; a finite clock time above 0 is accepted")
+        if not self.burn_in >= 0.0 or (self.burn_in >= 1.0 and not float(self.burn_in).is_integer()):
+            raise SpecError(f"burn_in is {self.burn_in!r}; a number of updates or a fraction below 1 is accepted")
+        if len(set(self.observables)) < len(self.observables):
+            raise SpecError(f"an observable is listed twice: {', '.join(self.observables)}")
+        names = [h.observable for h in self.histograms]
+        if len(set(names)) < len(names):
+            raise SpecError(f"two histograms of one observable: {', '.join(names)}; one each is accepted")
+
+    def names(self, model: Model) -> tuple[str, ...]:
+        """Return the names of the observables, checked; the histograms' come last if they are not listed."""
+        names = self.observables or tuple(model.observables) or model.components
+        names += tuple(h.observable for h in self.histograms if h.observable not in names)
+        for name in names:
+            model.observable(name)
+        return names
+
+    def lasting(self, eta: float) -> int:
+        """Return the number of updates at this learning rate."""
+        by_time = 0 if self.time is None else ceil(self.time / eta * (1.0 - 1e-12))
+        return max(self.updates or 1, by_time)
+
+
+def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
+    """Return when the run ends and when it is looked at."""
+    updates = run.lasting(eta)
+    is_discrete = isinstance(kernel, Minibatch) or kernel.is_discrete
+    end = eta * updates if is_discrete or run.time is None else run.time
+    burn_in = eta * run.burn_in if run.burn_in >= 1.0 else run.burn_in * end
+    if burn_in >= end * (1.0 - 1e-12):
+        raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
+    if isinstance(kernel, Diffusion):
+        steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
+        # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
+        dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
+    else:
+        steps, dt = updates, eta
+    recorded = steps - int(steps * burn_in / end)
+    windows = max(1, min(run.windows, recorded))
+    every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
+    if isinstance(kernel, Diffusion) and kernel.size is not None:
+        every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
+    return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
+
+
+def _whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
+        raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")
