@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sde_engine.dynamics.gradient_flow import GradientFlow as GradientFlow
     from sde_engine.dynamics.langevin import Langevin as Langevin
     from sde_engine.dynamics.sgd import Sgd as Sgd
+    from sde_engine.ensemble import compare as compare
+    from sde_engine.ensemble import simulate as simulate
     from sde_engine.errors import SdeEngineError as SdeEngineError
     from sde_engine.kernel import Hyper as Hyper
     from sde_engine.model import Examples as Examples
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from sde_engine.model import Observable as Observable
     from sde_engine.phase import boundary as boundary
     from sde_engine.runner import run_sweep as run_sweep
-    from sde_engine.ensemble import compare as compare
-    from sde_engine.ensemble import simulate as simulate
     from sde_engine.stability import lyapunov as lyapunov
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results

@@ -63,7 +63,9 @@ def load_model(name: str, **parameters: Any) -> Model:
         values = {key: _number(name, key, value) for key, value in parameters.items()}
         return replace(maker, params=maker.params._replace(**values))
     if not callable(maker):
-        raise SpecError(f"MODEL of {name!r} is a {type(maker).__name__}; a Model or a function that returns one is accepted")
+        raise SpecError(
+            f"MODEL of {name!r} is a {type(maker).__name__}; a Model or a function that returns one is accepted"
+        )
     accepted = [key for key, value in signature(maker).parameters.items() if value.kind is not Parameter.VAR_KEYWORD]
     strange = sorted(set(parameters) - set(accepted))
     if strange:

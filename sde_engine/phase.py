@@ -46,7 +46,11 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
         collapsed = xarray.zeros_like(diverged)
     learned = (results["converged"] > 0) & ~collapsed
     code = xarray.where(diverged, 2, xarray.where(collapsed, 1, xarray.where(learned, 0, 3))).astype(np.int8)
-    code.attrs = {"long_name": "verdict", "flag_values": np.arange(4, dtype=np.int8), "flag_meanings": " ".join(VERDICTS)}
+    code.attrs = {
+        "long_name": "verdict",
+        "flag_values": np.arange(4, dtype=np.int8),
+        "flag_meanings": " ".join(VERDICTS),
+    }
     return code.rename("verdict")
 
 
@@ -92,11 +96,17 @@ def boundary(results: "xarray.Dataset", *, verdict: str = "collapsed", along: st
     below, above = edges.isel(edge=0), edges.isel(edge=1)
     found = xarray.Dataset(
         {
-            "below": below, "above": above, "estimate": np.sqrt(below * above),
+            "below": below,
+            "above": above,
+            "estimate": np.sqrt(below * above),
             "relative_error": 0.5 * np.log(above / below),
         }
     )
-    words = {"below": "last learned cell before", "above": "first cell in", "estimate": "geometric mean of the cells around the edge of"}
+    words = {
+        "below": "last learned cell before",
+        "above": "first cell in",
+        "estimate": "geometric mean of the cells around the edge of",
+    }
     for name, word in words.items():
         found[name].attrs = {"long_name": f"{along}: {word} the {verdict} phase", "units": "1"}
     found["relative_error"].attrs = {"long_name": "half the logarithmic distance of the two cells", "units": "1"}

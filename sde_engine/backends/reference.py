@@ -63,7 +63,7 @@ class _Run:
         window = np.clip(((t - early) / clock.window).astype(np.int64), 0, clock.windows - 1)
         path = np.arange(len(self.paths))
         values = self.values()
-        recorded = t >= early
+        recorded = weight > 0.0
         fresh = recorded & np.isnan(trace.reference)
         trace.reference[fresh] = values[fresh]
         d = np.where(recorded, values - trace.reference, 0.0)
@@ -72,7 +72,7 @@ class _Run:
             slots.append(log(_square(self.th[: self.job.dim])) + 2.0 * LOG_RESCALE * trace.exponent)
         trace.weight[window, path] += weight
         for k, slot in enumerate(slots):
-            trace.sums[window, k, path] += weight * slot
+            trace.sums[window, k, path] += np.where(recorded, weight * slot, 0.0)
         for b, k in enumerate(bins.observable):
             x = d[k] + trace.reference[k]
             if bins.logarithmic[b]:
@@ -122,17 +122,20 @@ def _adaptive(run: _Run, kernel: Diffusion) -> None:
     clock, p, h = run.job.clock, run.job.params, kernel.settings
     assert kernel.size is not None
     t, done, last = np.zeros(len(run.paths)), 0, np.zeros(len(run.paths))
-    while np.any(run.live & (t < clock.end * (1.0 - 1e-12))):
+    while np.any(run.live & (t < clock.end)):
+        active = run.live & (t < clock.end)
         for step in range(done, done + 4):
             dt = np.asarray(kernel.size(tuple(run.th), p, h))
             dt = np.where(dt < clock.dt, dt, clock.dt)
             left = (clock.end - t) * run.live
             dt = np.where(dt < left, dt, left)
             if step % clock.every == 0:
-                run.look(t, 0.5 * (last + dt))
+                run.look(t, np.where(t < clock.end, 0.5 * (last + dt), 0.0))
             z = run.normals(rng.INCREMENT, kernel.columns, step)
-            run.th = np.array(kernel.step(tuple(run.th), z, dt, np.sqrt(dt), p, h))
-            t, last = t + dt, dt
+            # A path that is done takes no steps of length zero beyond its group of four: they would round its state.
+            stepped = np.array(kernel.step(tuple(run.th), z, dt, np.sqrt(dt), p, h))
+            run.th = np.where(active, stepped, run.th)
+            t, last = np.where(dt >= clock.end - t, clock.end, t + dt), dt
         done += 4
         run.guard(t)
 

@@ -100,11 +100,10 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
         square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
         last, share = np.zeros(LANES), np.empty(LANES)
         slot, quad = np.full(LANES, -1), np.zeros(LANES, np.int64)
-        end = clock.end * (1.0 - 1e-12)  # what rounding leaves of the run is not a step
         waiting, open_paths = 0, paths
         while open_paths > 0:
             for j in range(LANES):
-                if slot[j] >= 0 and (live[j] == 0.0 or t[j] >= end):
+                if slot[j] >= 0 and (live[j] == 0.0 or t[j] >= clock.end):
                     _hand_over(j, slot[j], state, lanes, trace)
                     slot[j], live[j] = -1, 0.0
                     open_paths -= 1
@@ -126,7 +125,8 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
                     add_up(values, state, dim, t, share, live, clock, bins, origin, square, window, weight, lanes)
                 advance(state, z, q, dt, root, p, h)
                 for j in range(LANES):
-                    t[j] += dt[j]
+                    # The last step ends at the end, not at what rounding makes of the sum.
+                    t[j] = clock.end if dt[j] >= clock.end - t[j] else t[j] + dt[j]
                     last[j] = dt[j]
             for j in range(LANES):
                 quad[j] += 1
