@@ -11,10 +11,10 @@ Bayesian Analysis.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 
+from sde_engine.stats.quantity import Quantity
 from sde_engine.store.grid import STATUS
 
 R_HAT = 1.01  # largest nested R-hat of a converged cell
@@ -23,24 +23,13 @@ DRIFT = 4.0  # standard errors within which a drift is none
 NEGLIGIBLE = 0.05  # change of <ln |theta|> over the whole run that does not matter even if it is significant
 
 
-@dataclass(frozen=True)
-class Announced:
-    """A variable that the runner adds to what is measured."""
-
-    value: np.ndarray
-    long_name: str
-    units: str = "1"
-    dims: tuple[str, ...] = ()
-    coords: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-ADDED: dict[str, Announced] = {
-    "converged": Announced(
+ADDED: dict[str, Quantity] = {
+    "converged": Quantity(
         np.asarray(0, np.int8),
         f"R-hat of every observable <= {R_HAT}, effective samples >= {ESS:g}, ln |theta| at rest",
     ),
-    "status": Announced(np.asarray(0, np.int8), "what became of the cell"),
-    "wall_time": Announced(np.asarray(0.0), "time of computation on one thread", "s"),
+    "status": Quantity(np.asarray(0, np.int8), "what became of the cell"),
+    "wall_time": Quantity(np.asarray(0.0), "time of computation on one thread", "s"),
 }
 
 

@@ -16,27 +16,26 @@ _BATCH = rng.BATCH
 _EPOCH = rng.EPOCH
 
 
-@numba.njit(**OPTIONS)
-def fill_words(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
-    """Fill out (4, LANES) with the words that serve indices 4 counter to 4 counter + 3."""
-    for j in range(LANES):
-        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
-        out[0, j] = a
-        out[1, j] = b
-        out[2, j] = c
-        out[3, j] = d
+def _filler(made_of: Any) -> Any:
+    """Return fill(out, first_path, stream, counter, seed): the four numbers made of a counter's words, (4, LANES)."""
+
+    @numba.njit(**OPTIONS)
+    def fill(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+        for j in range(LANES):
+            a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+            out[0, j], out[1, j], out[2, j], out[3, j] = made_of(a, b, c, d)
+
+    return fill
 
 
-@numba.njit(**OPTIONS)
-def fill_normals(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
-    """Fill out (4, LANES) with the standard normals of four successive indices."""
-    for j in range(LANES):
-        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
-        z0, z1, z2, z3 = normals_of(a, b, c, d)
-        out[0, j] = z0
-        out[1, j] = z1
-        out[2, j] = z2
-        out[3, j] = z3
+@numba.njit(forceinline=True, **OPTIONS)
+def _words(a: Any, b: Any, c: Any, d: Any) -> Any:
+    return a, b, c, d
+
+
+fill_words = _filler(_words)
+fill_normals = _filler(normals_of)
+fill_signs = _filler(signs_of)
 
 
 @numba.njit(**OPTIONS)
@@ -44,23 +43,7 @@ def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: 
     """Fill out (4, LANES) as `fill_normals`, for lanes with a path number and a counter of their own."""
     for j in range(LANES):
         a, b, c, d = words_of(_U64(first_path + slot[j]), _U64(stream), _U64(counter[j]), _U64(seed))
-        z0, z1, z2, z3 = normals_of(a, b, c, d)
-        out[0, j] = z0
-        out[1, j] = z1
-        out[2, j] = z2
-        out[3, j] = z3
-
-
-@numba.njit(**OPTIONS)
-def fill_signs(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
-    """Fill out (4, LANES) with the fair signs of four successive indices."""
-    for j in range(LANES):
-        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
-        s0, s1, s2, s3 = signs_of(a, b, c, d)
-        out[0, j] = s0
-        out[1, j] = s1
-        out[2, j] = s2
-        out[3, j] = s3
+        out[0, j], out[1, j], out[2, j], out[3, j] = normals_of(a, b, c, d)
 
 
 @numba.njit(**OPTIONS)
