@@ -27,7 +27,7 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
     loop(
         th,
         first_path,
-        job.seed,
+        np.uint64(job.seed),
         job.params,
         kernel.settings,
         job.clock,

@@ -19,7 +19,16 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
     """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
     loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables)
     loop(
-        th, first_path, job.seed, job.params, kernel.settings, job.clock, job.bins, job.dim, job.symmetric_origin, trace
+        th,
+        first_path,
+        np.uint64(job.seed),
+        job.params,
+        kernel.settings,
+        job.clock,
+        job.bins,
+        job.dim,
+        job.symmetric_origin,
+        trace,
     )
 
 

@@ -26,7 +26,7 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
     loop(
         th,
         first_path,
-        job.seed,
+        np.uint64(job.seed),
         job.params,
         kernel.settings,
         job.clock,
