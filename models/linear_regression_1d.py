@@ -46,9 +46,9 @@ def example_gradient_of(example: Formula) -> Formula:
 
 
 def starts(p: Any) -> tuple[tuple[float], ...]:
-    """Return points on both sides of the minimum and of zero."""
-    best = p.b2 / p.b1 if p.b1 > 0.0 else 0.0
-    return ((best + 1.0,), (best - 1.0,), (best + 0.3,), (best - 0.3,))
+    """Return points of both signs, inside and outside the minimum."""
+    size = 1.0 + (abs(p.b2 / p.b1) if p.b1 > 0.0 else 0.0)
+    return ((size,), (-size,), (0.3 * size,), (-0.3 * size,))
 
 
 def MODEL(

@@ -1,6 +1,7 @@
 """Compiles a component formula together with the plain functions that it calls, so a model needs no decorators."""
 
 from collections.abc import Iterator
+from dis import get_instructions
 from functools import lru_cache
 from types import FunctionType, ModuleType
 from typing import Any
@@ -32,12 +33,14 @@ def _teach(function: FunctionType) -> None:
 
 def _called(formula: FunctionType) -> Iterator[FunctionType]:
     """Yield the plain functions that a formula reaches by a global name, a module attribute or its closure."""
-    names = formula.__code__.co_names
-    reached = [formula.__globals__[name] for name in names if name in formula.__globals__]
+    loads = list(get_instructions(formula))
+    plain = {load.argval for load in loads if load.opname == "LOAD_GLOBAL"}
+    attributes = {load.argval for load in loads if load.opname in ("LOAD_ATTR", "LOAD_METHOD")}
+    reached = [formula.__globals__[name] for name in sorted(plain) if name in formula.__globals__]
     reached += [cell.cell_contents for cell in formula.__closure__ or ()]
     for value in list(reached):
         if isinstance(value, ModuleType):
-            reached += [vars(value)[name] for name in names if name in vars(value)]
+            reached += [vars(value)[name] for name in sorted(attributes) if name in vars(value)]
     for value in reached:
-        if isinstance(value, FunctionType) and value.__module__ not in _KNOWN:
+        if isinstance(value, FunctionType) and value is not formula and value.__module__ not in _KNOWN:
             yield value
