@@ -1,4 +1,4 @@
-"""Dynamics held against their own words and across backends: one step on three machines, a run on two."""
+"""Dynamics held against their own words and across backends: one step under JAX, a run on two backends."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from sde_engine.kernel import Diffusion, Hyper, Minibatch
 from sde_engine.model import Model
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing.bound import assert_agree
-from sde_engine.testing.evaluation import Each, on_jax, on_lanes, on_numpy
+from sde_engine.testing.evaluation import Each, on_jax, on_numpy
 
 _STATES = 16
 _ROUNDING = 1e-12
@@ -70,8 +70,6 @@ def _one_step(name: str, kernel: Any, model: Model, seed: int) -> None:
     for part, formula, given in formulas:
         plain = on_numpy(formula, given)
         assert np.isfinite(plain).all(), f"{name}: {part} is not finite near the starts"
-        what = f"{name}: {part} in numpy and in compiled lanes"
-        assert_agree(what, plain, on_lanes(formula, given), tolerance=0.0, states=states)
         what = f"{name}: {part} in numpy and under JAX"
         # A step size is made of small differences; rounding in them is no error in law.
         tolerance = _ROUNDING if part == "step" else 1e-9

@@ -13,7 +13,7 @@ from numpy.polynomial.hermite_e import hermegauss
 from sde_engine import rng
 from sde_engine.model import Examples, Model
 
-_OUTCOMES = 200_000  # most outcomes of a list or a grid
+_OUTCOMES = 20_000  # most outcomes of a list or a grid
 _SAMPLES = 400_000
 _ROWS = 2048  # most examples that a check looks at one by one
 _EXACT = 1e-9  # relative difference of two grids below which an integral counts as exact

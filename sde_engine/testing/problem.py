@@ -17,11 +17,11 @@ from scipy.linalg import expm
 from sde_engine.components import add, apply, exp, log, matvec, multiply, scale, scale_rows, square_norm
 from sde_engine.scheme import Ito
 
-A, B = 0.5, 0.3  # of the hyperbola
+A, B = 0.7, 0.3  # of the hyperbola
 SPIN = ((-0.6, 0.5), (-0.4, -0.3))
-NOISES = (((0.3, 0.0), (0.2, -0.1)), ((0.0, 0.4), (-0.2, 0.1)))
-CROSSED = (((0.0, 0.5), (0.0, 0.0)), ((0.0, 0.0), (0.4, 0.0)))
-CONSTANT = ((0.5, 0.0), (0.3, 0.4))
+NOISES = (((0.6, 0.0), (0.4, -0.3)), ((0.0, 0.7), (-0.5, 0.3)))
+CROSSED = (((0.0, 0.8), (0.0, 0.0)), ((0.0, 0.0), (0.7, 0.0)))
+CONSTANT = ((0.8, 0.0), (0.5, 0.7))
 START = (0.8, 1.2)
 Z0 = 0.4
 

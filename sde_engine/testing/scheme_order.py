@@ -7,7 +7,7 @@ or a scheme could converge at the right rate to something else.
 """
 
 from collections.abc import Callable
-from itertools import product
+from itertools import pairwise, product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,11 +17,11 @@ from sde_engine import rng
 from sde_engine.scheme import Scheme
 from sde_engine.testing.problem import Problem, problems
 
-_TIME = 1.0
-_STEPS = {1: (4, 8), 2: (2, 4)}  # by number of columns: 3**(columns * steps) paths
-_WEAK_SLACK = 0.3  # distance of the measured from the declared weak order; neighbours differ by 1
+_TIME = 0.25
+_STEPS = {1: (2, 4, 8), 2: (1, 2, 4)}  # by number of columns: 3**(columns * steps) paths
+_WEAK_SLACK = 0.2  # distance of the measured from the declared weak order; neighbours differ by 1
 _STRONG_SLACK = 0.15  # neighbours differ by 1/2
-_LIMIT = 0.02  # relative error allowed on the finest grid that is listed, of first order
+_LIMIT = 3e-4  # of the moments extrapolated to step zero; noise wrong by 2 % leaves 1e-3
 _STRONG_PATHS = 2000
 _STRONG_STEPS = (16, 64, 256)
 
@@ -64,6 +64,7 @@ def check_scheme(scheme: Scheme, *, seed: int) -> Orders:
     )
     for problem in served:
         _zero_noise(scheme, problem)
+        _sizes(scheme, problem)
     return Orders(weak, strong)
 
 
@@ -93,15 +94,21 @@ def weak_errors(scheme: Scheme, problem: Problem, steps: int) -> np.ndarray:
 
 
 def weak_order(scheme: Scheme, problem: Problem) -> float:
-    """Return the slope of the largest moment error between the two finest grids that can be listed."""
-    coarse, fine = _STEPS[problem.columns]
-    errors = [np.abs(weak_errors(scheme, problem, steps)).max() for steps in (coarse, fine)]
-    limit = _LIMIT * 8.0 / fine
-    assert errors[1] < limit, (
-        f"scheme {scheme.name!r} on the {problem.name} ({problem.noise_kind} noise): a moment is off by {errors[1]:.2%} "
-        f"with {fine} steps, where {limit:.2%} is allowed; does it converge to this equation?"
+    """Return the slope of the largest moment error between the two finest grids that can be listed.
+
+    The limit is the moments extrapolated to step zero, in the declared power of the step and in the next.
+    """
+    grids = _STEPS[problem.columns]
+    errors = [weak_errors(scheme, problem, steps) for steps in grids]
+    power = 2.0**scheme.weak_order
+    first = [(power * fine - coarse) / (power - 1.0) for coarse, fine in pairwise(errors)]
+    limit = float(np.abs((2.0 * power * first[1] - first[0]) / (2.0 * power - 1.0)).max())
+    assert limit < _LIMIT, (
+        f"scheme {scheme.name!r} on the {problem.name} ({problem.noise_kind} noise): extrapolated to step zero, a moment "
+        f"is off by {limit:.2g} where {_LIMIT:g} is allowed; it does not converge to this equation at its declared order"
     )
-    return float(np.log(errors[0] / errors[1]) / np.log(fine / coarse))
+    sizes = [np.abs(error).max() for error in errors]
+    return float(np.log(sizes[1] / sizes[2]) / np.log(grids[2] / grids[1]))
 
 
 def strong_order(scheme: Scheme, problem: Problem, seed: int) -> float:
@@ -117,6 +124,19 @@ def strong_order(scheme: Scheme, problem: Problem, seed: int) -> float:
         final = _run(scheme.build(problem.system), problem, z[:, None], dt)
         errors.append(float(np.sqrt(np.mean(np.square(problem.estimates(final)[:2] - exact)))))
     return float(np.polyfit(np.log(_STRONG_STEPS), -np.log(errors), 1)[0])
+
+
+def _sizes(scheme: Scheme, problem: Problem) -> None:
+    """The step that a state allows is positive, at most the longest or proportional to the tolerance."""
+    if scheme.size is None:
+        return
+    size, theta = scheme.size(problem.system), tuple(np.array([x, 1.5 * x, 0.1 * x]) for x in problem.start)
+    fine, coarse = (np.asarray(size(theta, None, Settings(tolerance, 1e3))) for tolerance in (1e-4, 2e-4))
+    assert np.all(np.isfinite(fine) & (fine > 0.0)), f"scheme {scheme.name!r} on the {problem.name}: the step size is {fine}"
+    assert np.allclose(coarse, 2.0 * fine, rtol=1e-9), (
+        f"scheme {scheme.name!r} on the {problem.name}: twice the tolerance changes the step size from {fine} to {coarse}; "
+        "it must be twice as large"
+    )
 
 
 def _zero_noise(scheme: Scheme, problem: Problem) -> None:
