@@ -67,9 +67,7 @@ def MODEL(hessian: Any = ((1.0,),), covariance: Any = None, *, noise: str = "nor
     h = _symmetric("hessian", hessian)
     c = np.eye(len(h)) if covariance is None else _symmetric("covariance", covariance)
     if c.shape != h.shape:
-        raise SpecError(
-            f"hessian has {len(h)} rows and covariance {len(c)}; matrices of equal size are accepted"
-        )
+        raise SpecError(f"hessian has {len(h)} rows and covariance {len(c)}; matrices of equal size are accepted")
     if noise not in ("normal", "sign"):
         raise SpecError(unknown("noise", noise, ("normal", "sign")))
     dim = len(h)

@@ -23,8 +23,14 @@ if TYPE_CHECKING:
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
     from sde_engine.phase import boundary as boundary
+    from sde_engine.potential import effective_potential as effective_potential
+    from sde_engine.potential import entropic_force as entropic_force
+    from sde_engine.potential import entropic_loss as entropic_loss
+    from sde_engine.potential import ito_potential as ito_potential
+    from sde_engine.potential import orbit_profile as orbit_profile
     from sde_engine.runner import run_sweep as run_sweep
     from sde_engine.stability import lyapunov as lyapunov
+    from sde_engine.stationary_law import stationary as stationary
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
     from sde_engine.sweep import Sweep as Sweep
@@ -44,6 +50,12 @@ _HOME = {
     "Sgd": "dynamics.sgd",
     "Sweep": "sweep",
     "boundary": "phase",
+    "effective_potential": "potential",
+    "entropic_force": "potential",
+    "entropic_loss": "potential",
+    "ito_potential": "potential",
+    "orbit_profile": "potential",
+    "stationary": "stationary_law",
     "compare": "ensemble",
     "list_models": "discovery",
     "load_model": "discovery",

@@ -41,13 +41,17 @@ class Diffusion(NamedTuple):
 
 
 class Minibatch(NamedTuple):
-    """A step driven by the mean gradient of a drawn minibatch: `step(state, mean_gradient, p, h)`."""
+    """A step driven by the mean gradient of a drawn minibatch: `step(state, mean_gradient, p, h)`.
+
+    `period` is the number of updates after which the law of the draws repeats: the batches of an epoch, else 1.
+    """
 
     width: int
     step: Callable[..., Any]
     sampling: Sampling
     batch: int
     settings: Any
+    period: int = 1
 
 
 Kernel = Diffusion | Minibatch

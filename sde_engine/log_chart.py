@@ -13,7 +13,6 @@ Derived here; the need for it (fixed-step Euler is wrong for two-layer networks 
 the multiplicative noise with a power tail of Ziyin, L., Li, H. and Ueda, M. (2023), arXiv:2308.06671.
 """
 
-
 from typing import Any
 
 import numpy as np
@@ -37,7 +36,7 @@ from sde_engine.components import (
     subtract,
     where,
 )
-from sde_engine.scheme import Ito, Scheme
+from sde_engine.scheme import Ito
 
 _PROBE = 1.0 / 64.0
 _SMALLEST = 1e-6
@@ -46,6 +45,7 @@ _TINY = 1e-300  # no division by zero where the coefficients are constant
 
 
 def inverse_chart(system: Ito) -> Any:
+    """Return the rows of the inverse of the chart."""
     return tuple(tuple(float(x) for x in row) for row in np.linalg.inv(np.array(system.log_chart)))
 
 
@@ -68,6 +68,7 @@ def relative_coefficients(system: Ito) -> Any:
 
 
 def step_size(system: Ito) -> Any:
+    """Return theta -> the longest step that the coefficients allow there."""
     relative = relative_coefficients(system)
 
     def size(theta: Any, p: Any, h: Any) -> Any:
@@ -88,5 +89,3 @@ def step_size(system: Ito) -> Any:
         return where(far > h.longest, h.longest, careful)
 
     return size
-
-

@@ -1,7 +1,7 @@
 """How long a run is, how many paths it has and when it is looked at: all that is neither model nor dynamics."""
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, gcd
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,9 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     recorded = steps - int(steps * burn_in / end)
     windows = max(1, min(run.windows, recorded))
     every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
+    if isinstance(kernel, Minibatch):
+        while gcd(every, kernel.period) > 1:  # else some parts of an epoch would never be looked at
+            every -= 1
     if isinstance(kernel, Diffusion) and kernel.size is not None:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)

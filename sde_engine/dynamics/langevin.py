@@ -96,8 +96,10 @@ class Langevin:
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the step for this model; refuse a scheme that does not serve its noise."""
         if self.sampling == "epoch":
-            raise Incompatible("reshuffled epochs have no Langevin equation of this form (their leading diffusion "
-                               "cancels over an epoch); accepted: 'iid', 'without_replacement'")
+            raise Incompatible(
+                "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
+                "cancels over an epoch); accepted: 'iid', 'without_replacement'"
+            )
         scheme = self._scheme(model)
         factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         step, size = _compose(model.gradient, model.noise_factor, model.log_chart, scheme)

@@ -85,10 +85,12 @@ class Sgd:
                 f"the preconditioner is {factors}; {model.name!r} takes {model.dim} positive factors, one a component"
             )
         settings = _Settings(hyper.eta, hyper.weight_decay, self.momentum, factors or (1.0,) * model.dim)
+        period = size // hyper.batch if self.sampling == "epoch" and size is not None else 1
         if self.momentum:
-            return Minibatch(2 * model.dim, _heavy_ball(model.dim), self.sampling, hyper.batch, settings)
-        step = _plain if factors is None else _preconditioned
-        return Minibatch(model.dim, step, self.sampling, hyper.batch, settings)
+            step, width = _heavy_ball(model.dim), 2 * model.dim
+        else:
+            step, width = _plain if factors is None else _preconditioned, model.dim
+        return Minibatch(width, step, self.sampling, hyper.batch, settings, period)
 
 
 DYNAMICS = Sgd

@@ -5,7 +5,12 @@ from numpy.typing import ArrayLike
 
 
 def assert_agree(
-    what: str, got: ArrayLike, expected: ArrayLike, *, tolerance: float, scale: ArrayLike = 0.0,
+    what: str,
+    got: ArrayLike,
+    expected: ArrayLike,
+    *,
+    tolerance: float,
+    scale: ArrayLike = 0.0,
     states: np.ndarray | None = None,
 ) -> None:
     """Raise a sentence if |got - expected| > tolerance * max(|got|, |expected|, scale) anywhere, NaN included.

@@ -37,7 +37,9 @@ def check_dynamics(dynamics: Any, model: Model, hyper: Hyper, *, seed: int, upda
     assert again == dynamics, f"{name}: made again from its own specification it is {again}"
     assert hash(again) == hash(dynamics), f"{name}: two equal dynamics have different hashes"
     kernel, other = dynamics.kernel(model, hyper), dynamics.kernel(model, hyper._replace(eta=0.5 * hyper.eta))
-    assert kernel.step is other.step, f"{name}: another learning rate makes another step, so each cell would be compiled anew"
+    assert kernel.step is other.step, (
+        f"{name}: another learning rate makes another step, so each cell would be compiled anew"
+    )
     assert kernel.width >= model.dim, f"{name}: the state has {kernel.width} components, but theta has {model.dim}"
     _one_step(name, kernel, model, seed)
     if isinstance(kernel, Diffusion) and kernel.size is not None:
@@ -81,8 +83,14 @@ def _rest(name: str, kernel: Diffusion, model: Model, seed: int) -> None:
     states = _states(model, kernel.width, seed)
     noise = Each(np.ones((kernel.columns, _STATES)))
     moved = on_numpy(kernel.step, (Each(states), noise, 0.0, 0.0, model.params, kernel.settings))
-    assert_agree(f"{name}: a state before and after a step of length zero", moved, states, tolerance=_ROUNDING,
-                 scale=np.abs(states).max(), states=states)
+    assert_agree(
+        f"{name}: a state before and after a step of length zero",
+        moved,
+        states,
+        tolerance=_ROUNDING,
+        scale=np.abs(states).max(),
+        states=states,
+    )
 
 
 def _same_bits(name: str, dynamics: Any, model: Model, hyper: Hyper, seed: int, updates: int) -> None:

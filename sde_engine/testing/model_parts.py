@@ -96,7 +96,9 @@ def _shapes(model: Model, states: np.ndarray, seed: int) -> None:
     assert len(set(names)) == len(names), f"{model.name!r}: two components or observables share a name in {names}"
     draws = drawn_examples(model.examples, seed)[:, : states.shape[1]]
     states = states[:, : draws.shape[1]]
-    found = [(name, on_numpy(formula, (Each(states), model.params)), leaves) for name, formula, leaves in _formulas(model)]
+    found = [
+        (name, on_numpy(formula, (Each(states), model.params)), leaves) for name, formula, leaves in _formulas(model)
+    ]
     example = on_numpy(model.example_gradient, (Each(states), Each(draws), model.params))
     for name, values, leaves in [*found, ("example_gradient", example, model.dim)]:
         assert len(values) == leaves, f"{model.name!r}: {name} has {len(values)} entries, but {leaves} are needed"
@@ -132,9 +134,20 @@ def _noise_and_examples(model: Model, states: np.ndarray, seed: int) -> None:
     factor = _factor(model, states)
     covariance = np.einsum("ikn,jkn->ijn", factor, factor)
     for what, got, expected, error, size in (
-        ("the gradient and the mean of example_gradient", gradient, found.mean, found.mean_error, np.sqrt(found.second)),
-        ("G G^T of noise_factor and the covariance of example_gradient", covariance, found.covariance,
-         found.covariance_error, found.second),
+        (
+            "the gradient and the mean of example_gradient",
+            gradient,
+            found.mean,
+            found.mean_error,
+            np.sqrt(found.second),
+        ),
+        (
+            "G G^T of noise_factor and the covariance of example_gradient",
+            covariance,
+            found.covariance,
+            found.covariance_error,
+            found.second,
+        ),
     ):
         sentence = f"{model.name!r}: {what} ({found.how})"
         if not error.any():
@@ -156,7 +169,9 @@ def _noise_kind(model: Model, states: np.ndarray) -> None:
         what = f"{model.name!r}: noise_kind is 'additive', but noise_factor depends on theta; G there and elsewhere"
         assert_agree(what, factor, first, tolerance=_ROUNDING, states=states)
     if model.noise_kind == "scalar":
-        assert model.columns == 1, f"{model.name!r}: noise_kind is 'scalar', but noise_factor has {model.columns} columns"
+        assert model.columns == 1, (
+            f"{model.name!r}: noise_kind is 'scalar', but noise_factor has {model.columns} columns"
+        )
     if model.noise_kind == "diagonal":
         assert model.columns == model.dim, (
             f"{model.name!r}: noise_kind is 'diagonal', but noise_factor has {model.columns} columns for {model.dim} rows"
@@ -194,7 +209,9 @@ def _log_chart(model: Model, states: np.ndarray) -> None:
     if model.log_chart is None:
         return
     chart = np.array(model.log_chart, dtype=float)
-    assert chart.shape == (model.dim, model.dim), f"{model.name!r}: log_chart has shape {chart.shape}; a square map is needed"
+    assert chart.shape == (model.dim, model.dim), (
+        f"{model.name!r}: log_chart has shape {chart.shape}; a square map is needed"
+    )
     assert np.linalg.cond(chart) < 1e8, f"{model.name!r}: log_chart cannot be inverted"
     for i in range(model.dim):
         x = chart @ states
@@ -210,14 +227,18 @@ def _log_chart(model: Model, states: np.ndarray) -> None:
 
 def _machines(model: Model, states: np.ndarray, seed: int) -> None:
     draws = drawn_examples(model.examples, seed)[:, : states.shape[1]]
-    calls = [(name, formula, (Each(states), model.params)) for name, formula, _ in _formulas(model)]
+    calls: list[tuple[str, Any, tuple[Any, ...]]] = [
+        (name, formula, (Each(states), model.params)) for name, formula, _ in _formulas(model)
+    ]
     fewer = states[:, : draws.shape[1]]
     calls.append(("example_gradient", model.example_gradient, (Each(fewer), Each(draws), model.params)))
     for name, formula, arguments in calls:
         here = arguments[0].components
         plain = on_numpy(formula, arguments)
         what = f"{model.name!r}: {name} in numpy and in compiled lanes"
-        assert_agree(what, plain, _on("compiled", on_lanes, model, name, formula, arguments), tolerance=0.0, states=here)
+        assert_agree(
+            what, plain, _on("compiled", on_lanes, model, name, formula, arguments), tolerance=0.0, states=here
+        )
         what = f"{model.name!r}: {name} in numpy and under JAX"
         traced, size = _on("traced", on_jax, model, name, formula, arguments), np.abs(plain).max()
         assert_agree(what, plain, traced, tolerance=_ROUNDING, scale=size, states=here)

@@ -60,10 +60,15 @@ def hyperbola_moments(t: float) -> np.ndarray:
     """Moments of (sinh Z, cosh Z), Z normal with mean Z0 + b t and variance a^2 t."""
     mean, variance = Z0 + B * t, A * A * t
     once, twice = np.exp(0.5 * variance), np.exp(2.0 * variance)
-    return np.array([
-        once * np.sinh(mean), once * np.cosh(mean), 0.5 * (twice * np.cosh(2.0 * mean) - 1.0),
-        0.5 * twice * np.sinh(2.0 * mean), 0.5 * (twice * np.cosh(2.0 * mean) + 1.0),
-    ])
+    return np.array(
+        [
+            once * np.sinh(mean),
+            once * np.cosh(mean),
+            0.5 * (twice * np.cosh(2.0 * mean) - 1.0),
+            0.5 * twice * np.sinh(2.0 * mean),
+            0.5 * (twice * np.cosh(2.0 * mean) + 1.0),
+        ]
+    )
 
 
 def hyperbola_solution(t: float, w: np.ndarray) -> np.ndarray:
@@ -103,8 +108,10 @@ def _plain(name: str, kind: str, drift: Any, noises: Factors, constant: Any) -> 
 
 
 _TURN = ((0.0, 1.0), (1.0, 0.0))  # y -> (y_2, y_1)
-_HYPERBOLA = tuple(tuple(B * t + 0.5 * A * A * e for t, e in zip(row, unit, strict=True))
-                   for row, unit in zip(_TURN, ((1.0, 0.0), (0.0, 1.0)), strict=True))
+_HYPERBOLA = tuple(
+    tuple(B * t + 0.5 * A * A * e for t, e in zip(row, unit, strict=True))
+    for row, unit in zip(_TURN, ((1.0, 0.0), (0.0, 1.0)), strict=True)
+)
 _HYPERBOLA_NOISE = (tuple(tuple(A * t for t in row) for row in _TURN),)
 _NONE = ((0.0, 0.0), (0.0, 0.0))
 _CHART = ((1.0, 1.0), (1.0, -1.0))

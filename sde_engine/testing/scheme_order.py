@@ -132,7 +132,9 @@ def _sizes(scheme: Scheme, problem: Problem) -> None:
         return
     size, theta = scheme.size(problem.system), tuple(np.array([x, 1.5 * x, 0.1 * x]) for x in problem.start)
     fine, coarse = (np.asarray(size(theta, None, Settings(tolerance, 1e3))) for tolerance in (1e-4, 2e-4))
-    assert np.all(np.isfinite(fine) & (fine > 0.0)), f"scheme {scheme.name!r} on the {problem.name}: the step size is {fine}"
+    assert np.all(np.isfinite(fine) & (fine > 0.0)), (
+        f"scheme {scheme.name!r} on the {problem.name}: the step size is {fine}"
+    )
     assert np.allclose(coarse, 2.0 * fine, rtol=1e-9), (
         f"scheme {scheme.name!r} on the {problem.name}: twice the tolerance changes the step size from {fine} to {coarse}; "
         "it must be twice as large"
@@ -141,7 +143,7 @@ def _sizes(scheme: Scheme, problem: Problem) -> None:
 
 def _zero_noise(scheme: Scheme, problem: Problem) -> None:
     """Without noise a scheme is a rule for the flow; it must converge to the flow that an ODE solver finds."""
-    drift, factor, chart = problem.system
+    drift, factor, _ = problem.system
 
     def still(theta: Any, p: Any, h: Any) -> Any:
         return tuple(tuple(0.0 * x for x in row) for row in factor(theta, p, h))

@@ -58,8 +58,18 @@ def starts(p: Any) -> Any:
 
 
 MODEL = Model(
-    name="outside", components=("a", "b"), params=Params(), loss=loss, gradient=gradient, noise_factor=noise_factor,
-    columns=1, noise_kind="scalar", examples=Examples("sign", 1), example_gradient=example_gradient, starts=starts,
-    observables={"f": Observable(output, "output")}, symmetric_origin=True,
+    name="outside",
+    components=("a", "b"),
+    params=Params(),
+    loss=loss,
+    gradient=gradient,
+    noise_factor=noise_factor,
+    columns=1,
+    noise_kind="scalar",
+    examples=Examples("sign", 1),
+    example_gradient=example_gradient,
+    starts=starts,
+    observables={"f": Observable(output, "output")},
+    symmetric_origin=True,
 )
 NOT_A_MODEL = 3

@@ -96,19 +96,28 @@ def of(model: Model, **changed: Any) -> Model:
 
 BROKEN = [
     (of(COIN, gradient=wrong_gradient), "the gradient and the central differences of the loss, entry .* at theta = "),
-    (of(COIN, noise_factor=wrong_factor), "G G.T of noise_factor and the covariance of example_gradient .*all 4 outcomes"),
+    (
+        of(COIN, noise_factor=wrong_factor),
+        "G G.T of noise_factor and the covariance of example_gradient .*all 4 outcomes",
+    ),
     (of(TABLE, noise_factor=wrong_table_factor), "covariance of example_gradient .*3 stored examples"),
     (of(WELL, noise_factor=wrong_well_factor), "covariance of example_gradient .*Gauss-Hermite quadrature"),
     (of(COIN, noise_factor=uncentred_factor, columns=2, noise_kind="general"), "covariance of example_gradient"),
     (of(COIN, example_gradient=biased_example), "the gradient and the mean of example_gradient"),
-    (of(WELL, example_gradient=rough_example), "the mean of example_gradient .400000 samples. differ by .* standard errors"),
+    (
+        of(WELL, example_gradient=rough_example),
+        "the mean of example_gradient .400000 samples. differ by .* standard errors",
+    ),
     (of(COIN, symmetries={"bent": turned_tangent}), "symmetry 'bent' changes the loss of an example"),
     (of(COIN, symmetries={"nothing": no_tangent}), "the tangent of symmetry 'nothing' is zero"),
     (of(COIN, noise_kind="additive"), "noise_kind is 'additive', but noise_factor depends on theta"),
     (of(BOWL, noise_kind="scalar"), "noise_kind is 'scalar', but noise_factor has 2 columns"),
     (of(COIN, noise_kind="diagonal"), "noise_kind is 'diagonal', but noise_factor has 1 columns for 2 rows"),
     (
-        of(load_model("quadratic", hessian=((1.0, 0.0), (0.0, 2.0)), covariance=((1.0, 0.5), (0.5, 1.0))), noise_kind="diagonal"),
+        of(
+            load_model("quadratic", hessian=((1.0, 0.0), (0.0, 2.0)), covariance=((1.0, 0.5), (0.5, 1.0))),
+            noise_kind="diagonal",
+        ),
         "row i uses another column than i",
     ),
     (of(WELL, symmetric_origin=True), "symmetric_origin is stated, but an example has a gradient at theta = 0"),
@@ -121,7 +130,10 @@ BROKEN = [
     (of(COIN, observables={"u": Observable(growing, "a name that is taken")}), "share a name"),
     (of(COIN, observables={"f": Observable(growing, "too steep")}), "observable f is not finite near the starts"),
     (of(COIN, observables={"f": Observable(impure, "a method of arrays")}), "observable f cannot be compiled"),
-    (of(COIN, observables={"f": Observable(untraceable, "numpy's own sine")}), "observable f cannot be (traced|compiled)"),
+    (
+        of(COIN, observables={"f": Observable(untraceable, "numpy's own sine")}),
+        "observable f cannot be (traced|compiled)",
+    ),
     (of(COIN, gradient=same_gradient), "the docstring of .* has no 'Units'"),
 ]
 

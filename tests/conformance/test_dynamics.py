@@ -60,7 +60,9 @@ def test_a_learning_rate_off_by_one_bit_is_seen(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize(
     "dynamics",
     [
-        Sgd("epoch", 0.5, (1.0, 2.0)), GaussianSgd("without_replacement"), GradientFlow(0.1),
+        Sgd("epoch", 0.5, (1.0, 2.0)),
+        GaussianSgd("without_replacement"),
+        GradientFlow(0.1),
         Langevin("euler_maruyama", 0.01, 0.3, "without_replacement"),
     ],
     ids=label,
@@ -76,7 +78,9 @@ def test_a_scheme_serves_exactly_the_noise_that_it_declares() -> None:
     """Ito noise is never handed to a scheme that was not made for its kind: the refusal comes before compiling."""
     for model in (COIN, BOWL, DEEP):
         for name, scheme in schemes().items():
-            serves = model.noise_kind in scheme.noise_kinds and (model.log_chart is not None or not scheme.needs_log_chart)
+            serves = model.noise_kind in scheme.noise_kinds and (
+                model.log_chart is not None or not scheme.needs_log_chart
+            )
             if serves:
                 Langevin(name).kernel(model, HYPER)
             else:

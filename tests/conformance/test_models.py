@@ -20,7 +20,11 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
         {"law": "table", "table": TABLE},
         {"law": "diabetes", "feature": "age"},
     ],
-    "linear_regression_1d": [{"target": -2.0}, {"law": "two_point"}, {"law": "table", "table": TABLE, "standardise": True}],
+    "linear_regression_1d": [
+        {"target": -2.0},
+        {"law": "two_point"},
+        {"law": "table", "table": TABLE, "standardise": True},
+    ],
     "double_well": [{"mu": 0.7, "s": 0.3}, {"noise": "multiplicative", "mu": 1.2, "s": 0.8}, {"mu": -0.5}],
     "quadratic": [
         {"hessian": 1.3, "covariance": 0.7},

@@ -78,8 +78,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     (r"hessian has shape \(1, 2\); a square matrix of 1 to 8", model("quadratic", hessian=((1.0, 2.0),))),
     ("hessian is not finite and symmetric", model("quadratic", hessian=((1.0, 2.0), (0.0, 1.0)))),
     ("covariance has a negative eigenvalue", model("quadratic", covariance=-1.0)),
-    ("covariance has a negative eigenvalue",
-     model("quadratic", hessian=((1.0, 0.0), (0.0, 1.0)), covariance=((0.0, 1.0), (1.0, 0.0)))),
+    (
+        "covariance has a negative eigenvalue",
+        model("quadratic", hessian=((1.0, 0.0), (0.0, 1.0)), covariance=((0.0, 1.0), (1.0, 0.0))),
+    ),
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
@@ -92,8 +94,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("noise is -1.0 and scale is 1.0; noise >= 0", model("two_layer_scalar", noise=-1.0)),
     ("target is 'one'; a number is accepted", model("two_layer_scalar", target="one")),
     ("target is inf; a finite number is accepted", model("two_layer_scalar", target=float("inf"))),
-    ("unknown feature of the diabetes data 'agee'; did you mean 'age'",
-     model("two_layer_scalar", law="diabetes", feature="agee")),
+    (
+        "unknown feature of the diabetes data 'agee'; did you mean 'age'",
+        model("two_layer_scalar", law="diabetes", feature="agee"),
+    ),
     ("law 'table' needs table: an .N, 2. array", model("two_layer_scalar", law="table")),
     ("the table is not numeric or has rows of different length", table([(1.0, 2.0), (1.0,)])),
     (r"the table has shape \(2, 3\)|the table has shape \(3, 3\); two columns", table(np.ones((3, 3)))),
@@ -112,7 +116,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     # dynamics
     ("dynamics is 3; a name, a table with a kind", lambda: from_spec(3)),
     ("unknown dynamics 'sdg'; did you mean 'sgd'", lambda: from_spec("sdg")),
-    ("unknown parameter of sgd 'momentun'; did you mean 'momentum'", lambda: from_spec({"kind": "sgd", "momentun": 0.5})),
+    (
+        "unknown parameter of sgd 'momentun'; did you mean 'momentum'",
+        lambda: from_spec({"kind": "sgd", "momentun": 0.5}),
+    ),
     ("unknown sampling 'epochs'; did you mean 'epoch'", lambda: Sgd("epochs")),  # type: ignore[arg-type]
     ("momentum is 1.0; a number from 0", lambda: Sgd(momentum=1.0)),
     ("dynamics 'sgd': ", lambda: from_spec({"kind": "sgd", "momentum": "fast"})),
@@ -127,9 +134,14 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("dt is 0.0; a finite number above 0", lambda: Langevin(dt=0.0)),
     ("tolerance is nan; a finite number above 0", lambda: Langevin(tolerance=float("nan"))),
     ("dt is -1; a finite number above 0", lambda: GradientFlow(-1)),
-    ("'log_platen' serves scalar noise, but 'double_well' has additive noise; use ", kernel(Langevin("log_platen"), WELL)),
-    ("'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_euler'",
-     kernel(Langevin("log_euler"), DEEP)),
+    (
+        "'log_platen' serves scalar noise, but 'double_well' has additive noise; use ",
+        kernel(Langevin("log_platen"), WELL),
+    ),
+    (
+        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_euler'",
+        kernel(Langevin("log_euler"), DEEP),
+    ),
     # runs
     ("paths is 0; a whole number from 1", run(paths=0)),
     ("seed is None; a whole number from 0", run(seed=None)),
@@ -140,21 +152,30 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 1.5; a number of updates or a fraction below 1", run(burn_in=1.5)),
     ("burn_in is nan; ", run(burn_in=float("nan"))),
     ("an observable is listed twice: v, v", run(observables=("v", "v"))),
-    ("two histograms of one observable: v, v; one each",
-     run(histograms=(Histogram("v", 0.0, 1.0), Histogram("v", 0.0, 2.0)))),
+    (
+        "two histograms of one observable: v, v; one each",
+        run(histograms=(Histogram("v", 0.0, 1.0), Histogram("v", 0.0, 2.0))),
+    ),
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
     (r"start has shape \(1, 3\); finite states of 2 numbers", simulated(start=(1.0, 2.0, 3.0))),
     ("start has shape .*; finite states of 2 numbers", simulated(start=(float("nan"), 1.0))),
     ("start is 'here'; one state of 2 numbers", simulated(start="here")),
-    ("compare got dynamics .*; one or more, all different", lambda: compare(COIN, [], HYPER, paths=8, seed=1, updates=4)),
-    ("compare got dynamics .*; one or more, all different",
-     lambda: compare(COIN, [Sgd(), Sgd()], HYPER, paths=8, seed=1, updates=4)),
+    (
+        "compare got dynamics .*; one or more, all different",
+        lambda: compare(COIN, [], HYPER, paths=8, seed=1, updates=4),
+    ),
+    (
+        "compare got dynamics .*; one or more, all different",
+        lambda: compare(COIN, [Sgd(), Sgd()], HYPER, paths=8, seed=1, updates=4),
+    ),
     ("unknown method 'monte_carlo'", lambda: lyapunov(COIN, HYPER, method="monte_carlo")),  # type: ignore[arg-type]
     ("theta = 0 is not an invariant state of 'double_well'", lambda: lyapunov(WELL, HYPER)),
-    ("'two_layer_scalar' states no exact exponents under 'gaussian_sgd'",
-     lambda: lyapunov(COIN, HYPER, dynamics=GaussianSgd(), method="exact")),
+    (
+        "'two_layer_scalar' states no exact exponents under 'gaussian_sgd'",
+        lambda: lyapunov(COIN, HYPER, dynamics=GaussianSgd(), method="exact"),
+    ),
     ("has no default seed; give seed=", lambda: lyapunov(COIN, HYPER, method="ensemble")),
     ("unknown scale of a histogram 'logarithmic'", lambda: Histogram("v", 0.1, 1.0, scale="logarithmic")),
     ("histogram of 'v' from 1.0 to 1.0; finite low < high", lambda: Histogram("v", 1.0, 1.0)),
@@ -227,7 +248,8 @@ def test_no_refusal_of_the_core_goes_unprovoked() -> None:
     text = "\n".join(said)
     silent = [
         f"{file.relative_to(ROOT)}:{line}: {piece!r}"
-        for file in CORE for line, piece in refusals_in(file)
+        for file in CORE
+        for line, piece in refusals_in(file)
         if piece.strip() not in text
     ]
     assert not silent, "no test provokes: " + "; ".join(silent)

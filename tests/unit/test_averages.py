@@ -102,7 +102,7 @@ def test_a_value_on_an_edge_belongs_to_the_bin_above_and_nan_to_none_below() -> 
 
 
 def test_a_path_with_its_own_steps_weighs_its_states_by_time() -> None:
-    """The weights of a path add up to the record, but for a step at either end; the law of a fast path is not its own."""
+    """The weights of a path add up to the record, but for a step at either end."""
     coin = load_model("two_layer_scalar")
     run = Run(PATHS, 5, time=20.0, burn_in=0.5)
     for dynamics in (Langevin(), Langevin("adaptive_euler")):

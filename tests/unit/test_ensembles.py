@@ -47,7 +47,7 @@ def test_the_number_of_paths_does_not_change_a_path(dynamics: Any, backend: str)
 
 
 def test_a_longer_run_goes_through_the_end_of_a_shorter_one() -> None:
-    """Fixed steps, discrete updates: the state after 20 updates is on the way to 40 (the noise is keyed by the step)."""
+    """The state after 21 updates is one minibatch away from the state after 20: noise is keyed by the step."""
     final = {updates: traces(Sgd(), 300, run={"updates": updates, "burn_in": 0.0}).final for updates in (1, 20, 21)}
     theta = tuple(final[20])
     moves = [(final[21][i] - theta[i]) / HYPER.eta + HYPER.weight_decay * theta[i] for i in range(2)]
@@ -73,7 +73,9 @@ def test_seeds_change_every_path_and_dynamics_share_their_starts() -> None:
 def test_paths_of_a_run_are_pairwise_uncorrelated() -> None:
     """Each from the same point: what two paths have in common can only be their noise."""
     bowl = load_model("quadratic")
-    trace = trace_of(bowl, Sgd(), Hyper(0.5), Run(256, 7, updates=512, burn_in=0.0, windows=512), points=np.zeros((1, 1)))[0]
+    trace = trace_of(
+        bowl, Sgd(), Hyper(0.5), Run(256, 7, updates=512, burn_in=0.0, windows=512), points=np.zeros((1, 1))
+    )[0]
     x = trace.sums[:, 0] / trace.weight + trace.reference[0]  # (time, path)
     correlation = np.corrcoef(x[16::4].T)[np.triu_indices(256, 1)]
     samples = len(x[16::4])
@@ -90,7 +92,9 @@ def test_measure_gives_what_variables_describes() -> None:
         assert value.dtype == np.float64
         assert described[name].long_name
         assert len(described[name].dims) == value.ndim
-    assert {"q", "q_stderr", "v_q_covariance", "v_rhat", "v_density", "diverged_fraction", "log_distance_drift"} <= set(found)
+    assert {"q", "q_stderr", "v_q_covariance", "v_rhat", "v_density", "diverged_fraction", "log_distance_drift"} <= set(
+        found
+    )
 
 
 def test_a_labelled_result_is_the_measured_one_and_says_how_it_was_made() -> None:
@@ -99,7 +103,9 @@ def test_a_labelled_result_is_the_measured_one_and_says_how_it_was_made() -> Non
     labelled = simulate(COIN, Sgd(), HYPER, paths=200, seed=3, updates=64, statistics=HISTOGRAM)
     for name in set(found) & set(labelled.data_vars):
         assert same(found[name], labelled[name].values)
-    assert {"model", "dynamics", "eta", "batch", "weight_decay", "seed", "clock", "interpretation"} <= set(labelled.attrs)
+    assert {"model", "dynamics", "eta", "batch", "weight_decay", "seed", "clock", "interpretation"} <= set(
+        labelled.attrs
+    )
     assert labelled["v_final"].dims == ("path",)
     assert same(labelled["v_final"].values, np.prod(trace_of(COIN, Sgd(), HYPER, run)[0].final, axis=0))
     pair = compare(COIN, BOTH, HYPER, paths=200, seed=3, updates=64, statistics=HISTOGRAM)

@@ -48,9 +48,7 @@ def test_a_path_that_leaves_is_frozen_counted_and_excluded(backend: str, planted
     assert found["diverged_fraction"] == 0.5
     assert found["t_first_diverged"] == pytest.approx(0.4)
     clean, _, _ = mixture([[1.0], [1.0]], backend)
-    alone = clean._replace(**{
-        name: getattr(clean, name)[..., ~gone] for name in clean._fields
-    })
+    alone = clean._replace(**{name: getattr(clean, name)[..., ~gone] for name in clean._fields})
     expected = {name: quantity.value for name, quantity in quantities(WELL, run, alone, clock).items()}
     for name in ("x", "x_variance", "x_stderr", "x_ess", "x_below"):
         assert found[name] == expected[name]

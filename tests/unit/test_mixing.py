@@ -29,7 +29,9 @@ def test_nested_rhat_is_its_formula() -> None:
     found = nested_rhat(chains.mean(axis=1), chains.var(axis=1), group)
     assert found == pytest.approx(plain_rhat(chains, group), rel=1e-12)
     shifted = chains + group[:, None]
-    assert nested_rhat(shifted.mean(axis=1), shifted.var(axis=1), group) == pytest.approx(plain_rhat(shifted, group), rel=1e-12)
+    assert nested_rhat(shifted.mean(axis=1), shifted.var(axis=1), group) == pytest.approx(
+        plain_rhat(shifted, group), rel=1e-12
+    )
     assert nested_rhat(np.ones(8), np.zeros(8), np.arange(8) % 2) == 1.0
     assert nested_rhat(np.arange(8) % 2, np.zeros(8), np.arange(8) % 2) == np.inf
     assert np.isnan(nested_rhat(np.ones(8), np.ones(8), np.zeros(8)))

@@ -127,8 +127,13 @@ def test_paths_are_pairwise_uncorrelated():
 def test_seeds_and_streams_are_uncorrelated():
     streams = [rng.INCREMENT, rng.INCREMENT + 1, rng.EXAMPLE, rng.EXAMPLE + 1, rng.BATCH, rng.EPOCH, rng.START]
     seeds = [0, 1, 2, 2**32, 2**33, 2**63]
-    z = np.array([np.ravel([rng.normals(seed, PATHS[:512], stream, n) for n in range(16)])
-                  for seed in seeds for stream in streams])
+    z = np.array(
+        [
+            np.ravel([rng.normals(seed, PATHS[:512], stream, n) for n in range(16)])
+            for seed in seeds
+            for stream in streams
+        ]
+    )
     largest, square, pairs = _largest_correlation(z)
     assert largest < 5.5
     assert abs(square - 1.0) < 4.0 * np.sqrt(2.0 / pairs)

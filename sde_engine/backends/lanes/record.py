@@ -35,7 +35,8 @@ def guard(th: Any, t: Any, live: Any, square: Any, rescale: bool, trace: Any) ->
     """Freeze the paths that have left, rescale those that collapse; return how many are alive."""
     square_distance(th, th.shape[0], square)
     # Integer sums and bitwise operators vectorize; the branches below run only for a block that needs them.
-    count, odd = 0, 0
+    count: Any = 0
+    odd: Any = 0
     for j in range(LANES):
         count += np.int64(live[j] > 0.0)
         left = np.int64(not (square[j] < _LIMIT))
@@ -112,7 +113,8 @@ def add_up(
 ) -> None:
     """Add one look at the block to the trace; a state counts for the time `dt` that its path spends in it."""
     early = clock.burn_in * (1.0 - 1e-12)
-    first, last, recorded = clock.windows, -1, 0
+    first, last = clock.windows, -1
+    recorded: Any = 0
     for j in range(LANES):
         weight[j] = dt[j] * live[j] if t[j] >= early else 0.0
         window[j] = min(max(int((t[j] - early) / clock.window), 0), clock.windows - 1)

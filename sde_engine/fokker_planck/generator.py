@@ -1,0 +1,266 @@
+"""The Fokker-Planck equation as jumps between cells: conservative, positive, exact at detailed balance.
+
+With F = D^-1 (b - div D) the Ito current is J = D (F p - grad p), and D = sum_e w_e e e^T with w_e >= 0 splits it into
+currents along lattice edges e, each exponentially fitted (Scharfetter and Gummel 1969; Chang and Cooper 1970):
+
+    J_e = A [B(-z) p_i - B(z) p_j],   z = integral of F along the edge,   B(z) = z / (e^z - 1),   A = mean of w_e
+
+Rates are non-negative and every column of the generator sums to zero: no cell can get negative and no mass is lost.
+If F is a gradient (detailed balance) all edges vanish together on p = exp(integral F), whatever the tensor: the
+discrete law is then exact up to the quadrature of z. Otherwise the error is O(h^2), and small where a reference law q
+is known (a coarser grid's): with z = ln(q_j / q_i) + s the rates
+
+    A B(-z + s) k,   A B(z - s) / k,   k = s/2 + sqrt(1 + s^2/4)
+
+are positive, exact for s = 0, and carry on p = q just the current A s times the logarithmic mean of q_i and q_j: what
+circulates is then not smeared by exponential fitting.
+
+A tensor that is singular, or so anisotropic that its lattice directions would be longer than about sqrt(cells), is
+raised by a multiple of the identity of relative size 1 / cells: first order there, and still positive. Where such
+directions leave the grid, the tensor is replaced by its diagonal, so that no cell of the rim is cut off.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.polynomial.legendre import leggauss
+from numpy.typing import NDArray
+from scipy import sparse
+
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.fokker_planck.equation import Coordinates, Equation
+from sde_engine.fokker_planck.grid import Grid
+from sde_engine.fokker_planck.stencil import decompose, regularised
+
+STEEPEST = 700.0  # largest force per cell; the rates are then those of upwinding
+_ONE_WAY = 690.0  # force above which no jump goes uphill
+MOST_CELLS = 1_500_000
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """Jumps i -> j at rate `forth` and j -> i at rate `back`, along the lattice direction `offset`."""
+
+    offset: tuple[int, ...]
+    i: NDArray
+    j: NDArray
+    forth: NDArray
+    back: NDArray
+    force: NDArray  # z; without a reference forth / back = e^z volume_j / volume_i
+
+
+@dataclass(frozen=True, eq=False)
+class Generator:
+    """dm/dt = matrix @ m for the masses m of the cells, and what it is made of.
+
+    Attributes
+    ----------
+    grid, equation : as they were given
+    edges : jumps between cells
+    leak : (cells,) rate at which each cell loses mass through absorbing ends
+    raised : (cells,) largest relative artificial diffusion, 0 where the tensor is used as it is
+    """
+
+    grid: Grid
+    equation: Equation
+    edges: tuple[Edges, ...]
+    leak: NDArray
+    raised: NDArray
+    matrix: sparse.csc_matrix = field(repr=False)
+
+
+def generator(equation: Equation, grid: Grid, *, reference: NDArray | None = None) -> Generator:
+    """Return the generator of an equation on a grid; `reference` is the logarithm of an approximate density, flat."""
+    if equation.dim != grid.dim:
+        raise SpecError(
+            f"the equation has {equation.dim} coordinates and the grid {grid.dim} axes; equal numbers are accepted"
+        )
+    if grid.size > MOST_CELLS:
+        raise SpecError(f"the grid has {grid.size} cells; up to {MOST_CELLS} are accepted")
+    index = np.indices(grid.shape).reshape(grid.dim, -1)
+    drift, tensor, raised = _local(equation, grid, tuple(index.astype(float)), with_divergence=False)
+    if not (np.isfinite(tensor).all() and np.isfinite(drift).all()):
+        bad = np.argmin(np.isfinite(tensor).all(axis=(0, 1)) & np.isfinite(drift).all(axis=0))
+        raise Incompatible(
+            f"drift or diffusion is not finite at {[float(x.ravel()[bad]) for x in grid.nodes]}; "
+            "choose a grid on which they are"
+        )
+    volume, leak = grid.volumes.ravel(), np.zeros(grid.size)
+    edges = []
+    for offset, weight, is_plain in _weights(grid, index, tensor, raised):
+        edges.append(_edges(equation, grid, index, offset, weight, volume, reference, is_plain))
+        for sign in (1, -1):
+            leak += _leak(equation, grid, index, tuple(sign * e for e in offset), weight, is_plain)
+    return Generator(grid, equation, tuple(edges), leak, raised, _matrix(grid.size, edges, leak))
+
+
+def _weights(
+    grid: Grid, index: NDArray, tensor: NDArray, raised: NDArray
+) -> list[tuple[tuple[int, ...], NDArray, bool]]:
+    """Return lattice directions with their weights at every cell, and whether they stand for the diagonal alone."""
+    weights = decompose(tensor)
+    cut = np.zeros(grid.size, dtype=bool)
+    for offset, weight in weights.items():
+        for sign in (1, -1):
+            cut |= (weight > 0.0) & ~_neighbour(grid, index, tuple(sign * e for e in offset))[1]
+    cut &= raised > 0.0
+    found = [(offset, np.where(cut, 0.0, weight), False) for offset, weight in weights.items()]
+    if grid.dim > 1 and cut.any():
+        unit = np.eye(grid.dim, dtype=int)
+        found += [(tuple(unit[k].tolist()), np.where(cut, tensor[k, k], 0.0), True) for k in range(grid.dim)]
+    return found
+
+
+def _local(
+    equation: Equation, grid: Grid, s: Coordinates, *, with_divergence: bool = True
+) -> tuple[NDArray, NDArray, NDArray]:
+    """Return b - div D and D in units of cells at cell coordinates s (n,), and the relative artificial diffusion."""
+    x, width = (np.array(part) for part in zip(*(a.points(c) for a, c in zip(grid.axes, s, strict=True)), strict=True))
+    drift, matrix = equation.evaluate(tuple(x))
+    if with_divergence and not equation.is_additive:
+        drift = drift - _divergence(equation, x, width)
+    drift, tensor = drift / width, matrix / (width[:, None] * width[None, :])
+    trace = np.einsum("iin->n", tensor)
+    floor = np.abs(drift).max(axis=0) / STEEPEST + 1e-300
+    if grid.dim > 1:
+        floor = np.maximum(floor, trace / max(grid.shape))
+    safe = regularised(tensor, floor)
+    return drift, safe, (np.einsum("iin->n", safe) - trace) / np.maximum(trace, 1e-300)
+
+
+def _divergence(equation: Equation, x: NDArray, width: NDArray) -> NDArray:
+    """Return sum_j dD_ij/dx_j (d, n) by central differences of fourth order within the cell."""
+    total = np.zeros_like(x)
+    for j in range(len(x)):
+        step = np.zeros_like(x)
+        step[j] = width[j] / 8.0
+        near = equation.matrix(tuple(x + step))[:, j] - equation.matrix(tuple(x - step))[:, j]
+        far = equation.matrix(tuple(x + 2.0 * step))[:, j] - equation.matrix(tuple(x - 2.0 * step))[:, j]
+        total += (8.0 * near - far) / (12.0 * step[j])
+    return total
+
+
+def _edge_force(equation: Equation, grid: Grid, start: NDArray, shift: NDArray, is_plain: bool) -> NDArray:
+    """Return the integral of F = D^-1 (b - div D) from cell coordinates `start` (d, n) along `shift` (d, n).
+
+    `is_plain`: with the diagonal of D in place of D.
+    """
+    if grid.dim == 1:
+        return _line_force(equation, grid, start[0], shift[0])
+    nodes, weights = leggauss(3)
+    z = np.zeros(start.shape[1])
+    for node, weight in zip(nodes, weights, strict=True):
+        drift, tensor, _ = _local(equation, grid, tuple(start + 0.5 * (1.0 + node) * shift))
+        force = drift / np.einsum("iin->in", tensor) if is_plain else _solved(tensor, drift)
+        z += 0.5 * weight * np.einsum("in,in->n", shift, force)
+    return z
+
+
+def _line_force(equation: Equation, grid: Grid, start: NDArray, shift: NDArray) -> NDArray:
+    """The same on a line, integral of b / D minus the change of ln D: no derivative of D is needed."""
+    nodes, weights = leggauss(5)
+    s = start + 0.5 * (1.0 + nodes[:, None]) * shift
+    drift, tensor, _ = _local(equation, grid, (s.ravel(),), with_divergence=False)
+    z = (0.5 * weights[:, None] * shift * (drift[0] / tensor[0, 0]).reshape(s.shape)).sum(axis=0)
+    if equation.is_additive:
+        return z
+    ends = [equation.matrix((grid.axes[0].points(at)[0],))[0, 0] for at in (start, start + shift)]
+    floor = 1e-300
+    return z + np.log(np.maximum(ends[0], floor)) - np.log(np.maximum(ends[1], floor))
+
+
+def _solved(tensor: NDArray, drift: NDArray) -> NDArray:
+    if len(drift) == 2:
+        determinant = tensor[0, 0] * tensor[1, 1] - tensor[0, 1] ** 2
+        first = tensor[1, 1] * drift[0] - tensor[0, 1] * drift[1]
+        second = tensor[0, 0] * drift[1] - tensor[0, 1] * drift[0]
+        return np.stack([first, second]) / determinant
+    return np.linalg.solve(np.moveaxis(tensor, -1, 0), drift.T[..., None])[..., 0].T
+
+
+def bernoulli(z: NDArray) -> NDArray:
+    """Return B(z) = z / (e^z - 1), 1 at z = 0; never negative."""
+    z = np.asarray(z, dtype=float)
+    small = np.abs(z) < 1e-5
+    safe = np.where(small, 1.0, z)
+    fitted = safe / np.expm1(np.minimum(safe, _ONE_WAY))
+    return np.where(small, 1.0 - 0.5 * z + z * z / 12.0, np.where(z < _ONE_WAY, fitted, 0.0))
+
+
+def _neighbour(grid: Grid, index: NDArray, offset: tuple[int, ...]) -> tuple[NDArray, NDArray]:
+    """Return the flat index of the cell at `offset` from each cell, and whether there is one."""
+    target, inside = index + np.array(offset)[:, None], np.ones(index.shape[1], dtype=bool)
+    for k, axis in enumerate(grid.axes):
+        if axis.is_periodic:
+            target[k] %= axis.cells
+        else:
+            inside &= (target[k] >= 0) & (target[k] < axis.cells)
+    flat = np.ravel_multi_index(tuple(np.clip(target[k], 0, a.cells - 1) for k, a in enumerate(grid.axes)), grid.shape)
+    return flat, inside
+
+
+def _edges(
+    equation: Equation,
+    grid: Grid,
+    index: NDArray,
+    offset: tuple[int, ...],
+    weight: NDArray,
+    volume: NDArray,
+    reference: NDArray | None,
+    is_plain: bool,
+) -> Edges:
+    j, inside = _neighbour(grid, index, offset)
+    strength = np.where(inside, 0.5 * (volume * weight + (volume * weight)[j]), 0.0)
+    i = np.flatnonzero(strength > 0.0)
+    start = index[:, i].astype(float)
+    shift = np.broadcast_to(np.array(offset, dtype=float)[:, None], start.shape)
+    z = _edge_force(equation, grid, start, shift, is_plain)
+    j, strength = j[i], strength[i]
+    gradient, tilt = z, np.ones_like(z)
+    if reference is not None:
+        with np.errstate(invalid="ignore"):
+            gradient = reference[j] - reference[i]
+        rest = z - gradient
+        # Where the reference underflowed or is far off, plain exponential fitting.
+        poor = ~(np.abs(rest) <= 1.0 + 2.0 * np.abs(z))
+        gradient, rest = np.where(poor, z, gradient), np.where(poor, 0.0, rest)
+        tilt = np.exp(np.arcsinh(0.5 * rest))
+    forth, back = bernoulli(-gradient) * tilt, bernoulli(gradient) / tilt
+    return Edges(offset, i, j, strength * forth / volume[i], strength * back / volume[j], z)
+
+
+def _leak(
+    equation: Equation, grid: Grid, index: NDArray, offset: tuple[int, ...], weight: NDArray, is_plain: bool
+) -> NDArray:
+    """Return the rate at which each cell jumps out along `offset` through an absorbing end, distance to it included."""
+    rate = np.zeros(index.shape[1])
+    if grid.is_closed:
+        return rate
+    reach, absorbs = np.full(index.shape[1], np.inf), np.zeros(index.shape[1], dtype=bool)
+    for k, axis in enumerate(grid.axes):
+        if offset[k] == 0 or axis.is_periodic:
+            continue
+        room = axis.cells - 0.5 - index[k] if offset[k] > 0 else index[k] + 0.5
+        crossing = room / abs(offset[k])
+        first = crossing < reach
+        reach = np.where(first, crossing, reach)
+        absorbs = np.where(first, axis.ends[offset[k] > 0] == "absorbing", absorbs)
+    out = np.flatnonzero((reach < 1.0) & absorbs & (weight > 0.0))
+    if out.size:
+        shift = np.array(offset, dtype=float)[:, None] * reach[out]
+        z = _edge_force(equation, grid, index[:, out].astype(float), shift, is_plain)
+        rate[out] = weight[out] * bernoulli(-z) / reach[out]
+    return rate
+
+
+def _matrix(size: int, edges: list[Edges], leak: NDArray) -> sparse.csc_matrix:
+    i = np.concatenate([e.i for e in edges])
+    j = np.concatenate([e.j for e in edges])
+    forth = np.concatenate([e.forth for e in edges])
+    back = np.concatenate([e.back for e in edges])
+    loss = np.bincount(i, forth, size) + np.bincount(j, back, size) + leak
+    diagonal = np.arange(size)
+    rows, columns = np.concatenate([j, i, diagonal]), np.concatenate([i, j, diagonal])
+    matrix = sparse.csc_matrix((np.concatenate([forth, back, -loss]), (rows, columns)), shape=(size, size))
+    matrix.eliminate_zeros()  # a stored zero would count as a connection
+    return matrix

@@ -1,0 +1,193 @@
+"""One stationary law, whatever its route: density or point mass, moments and quantiles with errors, a verdict."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sde_engine.conventions import CONVENTIONS
+from sde_engine.kernel import Hyper
+from sde_engine.model import Model
+
+if TYPE_CHECKING:
+    import xarray
+
+PROBABILITIES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """What a law says about one number: moments and quantiles with errors, and its distribution function."""
+
+    name: str
+    mean: float
+    mean_error: float
+    variance: float
+    variance_error: float
+    quantiles: NDArray
+    quantile_errors: NDArray
+    cdf: Callable[[NDArray], NDArray]
+    cdf_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class StationaryLaw:
+    """A stationary law of a model.
+
+    Attributes
+    ----------
+    method : "closed_form", "fokker_planck" or "ensemble"
+    label : which law it is, where there are several
+    dataset : everything below as labelled arrays: `density` over its coordinates (not for a point mass), moments and
+        quantiles by `variable` with errors, `mass_outside` the grid, and attributes in words
+    lines : the same numbers as plain floats, one entry a variable, with distribution functions
+    is_point_mass : True for a collapsed law, which sits at one state
+    is_normalisable : whether a density exists; `reason` says why, or why not
+    verdict : whether the numbers can be trusted, in words
+    escape_rate : rate at which a metastable law loses mass, 0 for a truly stationary one
+    others : laws that the same equation keeps beside this one (other sign, collapsed state, metastable state)
+    routes : for method "all", the law by every route; this one is the first of them
+    agreement : for method "all", whether the routes agree within their errors, in words
+    distances : for method "all", Kolmogorov distances between routes
+    """
+
+    method: str
+    label: str
+    dataset: "xarray.Dataset"
+    lines: tuple[Line, ...]
+    is_point_mass: bool
+    is_normalisable: bool
+    reason: str
+    verdict: str
+    escape_rate: float = 0.0
+    others: tuple["StationaryLaw", ...] = ()
+    routes: tuple["StationaryLaw", ...] = ()
+    agreement: str = ""
+    distances: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def density(self) -> "xarray.DataArray":
+        """The probability density over its coordinates."""
+        return self.dataset["density"]
+
+    def to_hdf5(self, path: str | Path) -> Path:
+        """Write the law to one HDF5 (netCDF-4) file, whole or not at all, and return its path.
+
+        Routes and other laws are written beside it, into variables that start with their method or label.
+        """
+        from sde_engine.store.single import refuse_unwritable, save
+
+        path = Path(path)
+        refuse_unwritable(path)
+        joined = self.dataset.copy()
+        named = [(route.method, route) for route in self.routes[1:]]
+        named += [(_identifier(other.label) or f"other_{k}", other) for k, other in enumerate(self.others)]
+        for prefix, other in named:
+            renamed = {str(name): f"{prefix}_{name}" for name in [*other.dataset.variables] if name not in _SHARED}
+            part = other.dataset.rename(renamed)
+            joined = joined.merge(part.drop_attrs(deep=False), compat="override", join="outer")
+            joined.attrs |= {f"{prefix}_{key}": other.dataset.attrs[key] for key in ("label", "verdict", "reason")}
+        if self.routes:
+            joined.attrs["agreement"] = self.agreement
+        save(joined, path)
+        return path
+
+
+_SHARED = ("variable", "probability")
+
+
+def _identifier(text: str) -> str:
+    words = text.replace("<", "below").replace(">", "above").replace("-", "minus ")
+    return "_".join("".join(c if c.isalnum() else " " for c in words).split())
+
+
+def build(
+    model: Model,
+    hyper: Hyper,
+    *,
+    method: str,
+    label: str,
+    lines: tuple[Line, ...],
+    coordinates: dict[str, NDArray] | None,
+    density: NDArray | None,
+    density_error: NDArray | None = None,
+    marginals: dict[str, tuple[NDArray, NDArray, NDArray]] | None = None,
+    mass_outside: float,
+    is_normalisable: bool = True,
+    reason: str,
+    verdict: str,
+    escape_rate: float = 0.0,
+    attributes: dict[str, Any] | None = None,
+) -> StationaryLaw:
+    """Return a law, with its data set made of the pieces."""
+    import xarray
+
+    data: dict[str, Any] = {}
+    if density is not None and coordinates is not None:
+        dims = tuple(coordinates)
+        data["density"] = (dims, density, {"long_name": "probability density", "units": "1"})
+        if density_error is not None:
+            words = "error of the probability density (standard error, or from half the resolution)"
+            data["density_error"] = (dims, density_error, {"long_name": words, "units": "1"})
+    for name, (_, height, error) in (marginals or {}).items():
+        data[f"{name}_density"] = ((name,), height, {"long_name": f"probability density of {name}", "units": "1"})
+        words = f"standard error of the probability density of {name}"
+        data[f"{name}_density_stderr"] = ((name,), error, {"long_name": words, "units": "1"})
+    for name, words in (("mean", "mean"), ("variance", "variance")):
+        values = [getattr(line, name) for line in lines]
+        errors = [getattr(line, f"{name}_error") for line in lines]
+        data[name] = (("variable",), values, {"long_name": f"{words} under the law", "units": "1"})
+        data[f"{name}_error"] = (("variable",), errors, {"long_name": f"error of the {words}", "units": "1"})
+    both = ("variable", "probability")
+    data["quantile"] = (both, np.array([x.quantiles for x in lines]), {"long_name": "quantile", "units": "1"})
+    wide = np.array([x.quantile_errors for x in lines])
+    data["quantile_error"] = (both, wide, {"long_name": "error of the quantile", "units": "1"})
+    data["mass_outside"] = ((), mass_outside, {"long_name": "probability beyond the grid", "units": "1"})
+    data["escape_rate"] = ((), escape_rate, {"long_name": "rate at which mass leaks, per unit of t", "units": "1"})
+    coords = {"variable": [x.name for x in lines], "probability": PROBABILITIES}
+    coords |= (coordinates or {}) | {name: part[0] for name, part in (marginals or {}).items()}
+    attrs = {
+        "model": model.name,
+        "eta": hyper.eta,
+        "batch": hyper.batch,
+        "weight_decay": hyper.weight_decay,
+        "temperature": hyper.temperature,
+        "method": method,
+        "label": label,
+        "reason": reason,
+        "verdict": verdict,
+        "is_point_mass": int(density is None and not marginals),
+        "is_normalisable": int(is_normalisable),
+        **CONVENTIONS,
+        **(attributes or {}),
+    }
+    dataset = xarray.Dataset(data, coords=coords, attrs=attrs)
+    point = density is None and not marginals
+    return StationaryLaw(method, label, dataset, lines, point, is_normalisable, reason, verdict, escape_rate)
+
+
+def point_mass(
+    model: Model, hyper: Hyper, *, method: str, label: str, names: tuple[str, ...], reason: str, verdict: str
+) -> StationaryLaw:
+    """Return the law that sits at the symmetric state."""
+    zero = np.zeros(len(PROBABILITIES))
+    lines = tuple(
+        Line(name, 0.0, 0.0, 0.0, 0.0, zero, zero, lambda x: np.where(np.asarray(x) >= 0.0, 1.0, 0.0), 0.0)
+        for name in names
+    )
+    return build(
+        model,
+        hyper,
+        method=method,
+        label=label,
+        lines=lines,
+        coordinates=None,
+        density=None,
+        mass_outside=0.0,
+        is_normalisable=False,
+        reason=reason,
+        verdict=verdict,
+    )

@@ -1,0 +1,110 @@
+"""Where stationary laws live: a whole line, half lines that no path leaves, or the space of the parameters."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sde_engine.errors import Incompatible
+from sde_engine.fokker_planck import Equation, of_model, on_line
+from sde_engine.kernel import Hyper, Sampling
+from sde_engine.model import Model
+
+
+@dataclass(frozen=True, eq=False)
+class Support:
+    """One place: the ray theta = r direction with r > 0, a line, or all parameters.
+
+    Attributes
+    ----------
+    names : the variables of the law
+    direction : of a line or ray, None for the space of all parameters
+    is_ray : True if r > 0 only
+    """
+
+    label: str
+    names: tuple[str, ...]
+    direction: NDArray | None
+    is_ray: bool
+
+    def equation(self, model: Model, hyper: Hyper, sampling: Sampling) -> Equation:
+        """Return the Ito equation on it."""
+        if self.direction is None or model.dim == 1:
+            return of_model(model, hyper, sampling=sampling)
+        return on_line(model, hyper, self.direction, sampling=sampling)
+
+    def values(self, model: Model, r: NDArray) -> NDArray:
+        """Return the variable of a line at the points r."""
+        if self.direction is None:
+            raise Incompatible("a law in the space of all parameters has no single variable")
+        theta = tuple(c * r for c in self.direction)
+        return np.asarray(model.observable(self.names[0]).formula(theta, model.params) + 0.0 * r)
+
+
+def supports(model: Model, hyper: Hyper, observable: str | None) -> tuple[Support, ...]:
+    """Return the places where this model can come to rest, the most generic first.
+
+    Raises
+    ------
+    Incompatible : more than three parameters and no invariant line
+    """
+    name = observable or next(iter(model.observables), model.components[0])
+    model.observable(name)
+    if model.dim == 1:
+        return _on_the_line(model, name)
+    rays = _rays(model, hyper, name)
+    if rays:
+        return rays
+    if model.dim > 3:
+        raise Incompatible(
+            f"{model.name!r} has {model.dim} parameters and no invariant line was found; the Fokker-Planck equation is "
+            "solved in up to 3, so use method='ensemble'"
+        )
+    return (Support("", model.components, None, False),)
+
+
+def _on_the_line(model: Model, name: str) -> tuple[Support, ...]:
+    one = np.ones(1)
+    if model.log_chart is None and not model.symmetric_origin:
+        return (Support("", (name,), one, False),)
+    component = model.components[0]
+    return Support(f"{component} > 0", (name,), one, True), Support(f"{component} < 0", (name,), -one, True)
+
+
+def _rays(model: Model, hyper: Hyper, name: str) -> tuple[Support, ...]:
+    """Return the invariant rays of a model with a symmetric origin and one noise, those of growing size first."""
+    if not model.symmetric_origin or model.columns != 1:
+        return ()
+    if model.log_chart is not None:
+        columns = np.linalg.inv(np.array(model.log_chart)).T
+        directions = [column / np.abs(column).max() for column in columns]
+    else:
+        signs = {tuple(np.sign(point)) for point in model.starts(model.params)}
+        directions = [np.array(sign) for sign in sorted(signs, reverse=True)]
+    found = []
+    for direction in directions:
+        for side in (1.0, -1.0):
+            ray = Support(_words(model, side * direction), (name,), side * direction, True)
+            try:
+                ray.equation(model, hyper, "iid")
+            except Incompatible:
+                continue
+            found.append(ray)
+    # Near zero the force along the ray is -r * slope: the ray that leads away from zero fastest is the generic one.
+    return tuple(sorted(found, key=lambda ray: -_growth(model, hyper, ray)))
+
+
+def _growth(model: Model, hyper: Hyper, ray: Support) -> float:
+    r = np.array([1e-4])
+    drift, _ = ray.equation(model, hyper, "iid").evaluate((r,))
+    return float(np.round(drift[0, 0] / r[0], 9))
+
+
+def _words(model: Model, direction: NDArray) -> str:
+    first = model.components[0]
+    terms = [f"{c:g} r" if abs(c) != 1.0 else ("r" if c > 0.0 else "-r") for c in direction + 0.0]
+    return (
+        f"({first}, ...) = ({', '.join(terms)}), r > 0"
+        if model.dim > 4
+        else (f"({', '.join(model.components)}) = ({', '.join(terms)}), r > 0")
+    )

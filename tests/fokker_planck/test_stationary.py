@@ -1,0 +1,142 @@
+"""stationary(): three routes to one law, labelled, with errors that hold."""
+
+import numpy as np
+import pytest
+import xarray
+from my_own_model import MODEL as valley
+
+import sde_engine as sde
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.stationary_law import StationaryLaw, stationary
+
+GAUSSIAN = {"law": "gaussian", "target": 1.0, "noise": 0.5}
+CLOSED = [
+    ("linear_regression_1d", GAUSSIAN, sde.Hyper(0.2, 1, 0.1)),
+    ("two_layer_scalar", GAUSSIAN, sde.Hyper(0.4)),
+    ("two_layer_scalar", {"law": "two_point", "noise": 1.0}, sde.Hyper(0.3, 1, 0.1)),
+    ("diagonal_network", {"depth": 2, **GAUSSIAN}, sde.Hyper(0.4)),
+    ("diagonal_network", {"depth": 3, **GAUSSIAN}, sde.Hyper(0.4)),
+    ("double_well", {}, sde.Hyper(0.5)),
+    ("double_well", {"noise": "multiplicative"}, sde.Hyper(0.5, 1, 0.2)),
+    ("quadratic", {"hessian": [[1.0, 0.2], [0.2, 3.0]], "covariance": [[1.0, 0.5], [0.5, 2.0]]}, sde.Hyper(0.2)),
+    ("quadratic", {"hessian": 2.0, "covariance": 0.5}, sde.Hyper(0.2, 1, 0.3)),
+]
+
+
+@pytest.mark.parametrize(("name", "parameters", "hyper"), CLOSED)
+def test_the_fokker_planck_route_gives_every_closed_form(name: str, parameters: dict, hyper: sde.Hyper) -> None:
+    model = sde.load_model(name, **parameters)
+    solved = stationary(model, hyper, method="fokker_planck")
+    exact = stationary(model, hyper, method="closed_form")
+    for a, b in zip(solved.lines, exact.lines, strict=True):
+        assert a.mean == pytest.approx(b.mean, abs=1e-6)
+        if np.isfinite(b.variance):
+            assert abs(a.variance - b.variance) <= 4.0 * a.variance_error + 1e-9
+            assert a.variance == pytest.approx(b.variance, rel=1e-4)
+        assert np.max(np.abs(b.cdf(a.quantiles) - solved.dataset["probability"].values)) < 1e-4
+    assert solved.dataset.attrs["residual"] < 1e-10
+    assert np.allclose(solved.density, exact.density, atol=2e-4 * float(exact.density.max()))
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "hyper", "dynamics"),
+    [
+        ("double_well", {}, sde.Hyper(1.0), sde.Langevin(dt=0.02)),
+        ("quadratic", {"hessian": [[1.0, 0.2], [0.2, 3.0]]}, sde.Hyper(0.2), None),
+    ],
+)
+def test_all_routes_agree(name: str, parameters: dict, hyper: sde.Hyper, dynamics: sde.Langevin | None) -> None:
+    model = sde.load_model(name, **parameters)
+    law = stationary(model, hyper, method="all", dynamics=dynamics, seed=1, paths=1024, time=60.0)
+    assert [route.method for route in law.routes] == ["closed_form", "fokker_planck", "ensemble"]
+    assert "agree within their errors" in law.agreement
+    assert max(law.distances.values()) < 0.02
+
+
+def test_routes_of_different_temperatures_do_not_agree() -> None:
+    from sde_engine.stationary_law import compared
+
+    model = sde.load_model("double_well")
+    one = stationary(model, sde.Hyper(0.5), method="fokker_planck")
+    other = stationary(model, sde.Hyper(0.51), method="closed_form")
+    assert "do not agree" in compared((one, other))[1]
+
+
+def test_a_users_own_model_gets_its_law_by_two_routes() -> None:
+    law = stationary(
+        valley(),
+        sde.Hyper(0.3),
+        method="all",
+        seed=2,
+        paths=1024,
+        time=40.0,
+        dynamics=sde.Langevin(scheme="adaptive_euler"),
+        cells=128,
+    )
+    assert [route.method for route in law.routes] == ["fokker_planck", "ensemble"]
+    assert "agree within their errors" in law.agreement
+    assert law.density.dims == ("x", "y")
+    assert float(law.density.min()) >= 0.0
+
+
+def test_a_collapsed_law_is_a_point_mass_and_laws_of_other_signs_are_listed() -> None:
+    model = sde.load_model("two_layer_scalar", law="two_point", noise=3.0)
+    cold, hot = sde.Hyper(0.1), sde.Hyper(0.3)  # T_c = 2 / 9
+    alive, dead = (stationary(model, h, method="fokker_planck") for h in (cold, hot))
+    assert not alive.is_point_mass
+    assert dead.is_point_mass
+    assert dead.lines[0].mean == 0.0
+    assert "piles up" in dead.reason
+    assert stationary(model, hot, method="closed_form").is_point_mass
+    kinds = {other.label: other.is_point_mass for other in alive.others}
+    assert kinds["(u, w) = (-r, -r), r > 0"] is False
+    assert kinds["(u, w) = (r, -r), r > 0"] is True
+
+
+def test_a_metastable_law_is_reported_with_its_escape_rate() -> None:
+    """Three layers with weight decay: the truth is the collapsed state, the learned one lives for a finite time."""
+    model = sde.load_model("diagonal_network", law="two_point", depth=2, target=1.0, noise=1.0)
+    law = stationary(model, sde.Hyper(0.2, 1, 0.2), method="fokker_planck")
+    assert law.is_point_mass
+    stays = next(other for other in law.others if "metastable" in other.label)
+    assert 0.0 < stays.escape_rate < 0.1
+    assert stays.lines[0].mean == pytest.approx(0.65, abs=0.15)
+
+
+def test_both_signs_of_a_multiplicative_well_are_laws_of_their_own() -> None:
+    law = stationary(sde.load_model("double_well", noise="multiplicative"), sde.Hyper(0.5), method="fokker_planck")
+    assert law.lines[0].mean > 0.0
+    assert law.others[0].lines[0].mean == pytest.approx(-law.lines[0].mean, rel=1e-10)
+
+
+def test_sgd_has_a_law_of_its_own_that_only_an_ensemble_gives() -> None:
+    model, hyper = sde.load_model("quadratic", hessian=1.0), sde.Hyper(0.5)
+    law = stationary(model, hyper, method="ensemble", dynamics=sde.Sgd(), seed=4, paths=512, time=100.0)
+    assert law.lines[0].variance == pytest.approx(0.5 / 1.5, rel=0.02)  # eta / (2 - eta); the equation has eta / 2
+    with pytest.raises(Incompatible, match="use method='ensemble'"):
+        stationary(model, hyper, method="fokker_planck", dynamics=sde.Sgd())
+
+
+def test_a_law_is_written_and_read_back(tmp_path: object) -> None:
+    model = sde.load_model("two_layer_scalar", **GAUSSIAN)
+    law: StationaryLaw = stationary(model, sde.Hyper(0.3), method="fokker_planck")
+    path = law.to_hdf5(f"{tmp_path}/law.h5")
+    with xarray.open_dataset(path, engine="h5netcdf") as read:
+        assert np.array_equal(read["density"].values, law.density.values)
+        assert read.attrs["eta"] == 0.3
+        assert read.attrs["interpretation"] == "ito"
+        assert "u_w_r_minus_r_r_above_0_mean" in read
+        assert "residual" in read.attrs["verdict"]
+
+
+def test_wrong_requests_are_refused_in_words() -> None:
+    model, hyper = sde.load_model("double_well"), sde.Hyper(0.5)
+    with pytest.raises(SpecError, match="did you mean 'fokker_planck'"):
+        stationary(model, hyper, method="fokker_plank")  # type: ignore[arg-type]
+    with pytest.raises(SpecError, match="no default seed"):
+        stationary(model, hyper, method="ensemble")
+    with pytest.raises(Incompatible, match="no closed form"):
+        stationary(valley(), hyper)
+    wide = sde.load_model("quadratic", hessian=np.eye(4))
+    with pytest.raises(Incompatible, match="use method='ensemble'"):
+        stationary(wide, hyper, method="fokker_planck")

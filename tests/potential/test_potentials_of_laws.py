@@ -1,0 +1,92 @@
+"""Effective and Ito potentials: one number by two roads, and the trap of the wrong calculus."""
+
+import numpy as np
+import pytest
+
+import sde_engine as sde
+from sde_engine.errors import Incompatible
+from sde_engine.plot.potential import potential as draw
+from sde_engine.potential import effective_potential, entropic_force, entropic_loss, ito_potential
+from sde_engine.stationary_law import stationary
+
+REGRESSION = sde.load_model("linear_regression_1d", law="gaussian", target=1.0, noise=0.5)
+
+
+def test_the_ito_potential_is_the_effective_potential_of_the_solved_law() -> None:
+    hyper = sde.Hyper(0.4, 2, 0.1)
+    effective = effective_potential(stationary(REGRESSION, hyper, method="fokker_planck"))
+    v = effective["v"].values
+    near = effective["potential"].values < 8.0 * hyper.temperature
+    found = ito_potential(REGRESSION, hyper, v[near])
+    assert np.allclose(found, effective["potential"].values[near], atol=1e-9)
+
+
+def test_the_ito_potential_of_additive_noise_is_the_loss() -> None:
+    model, x = sde.load_model("double_well", s=1.3), np.linspace(-1.8, 1.8, 181)
+    loss = model.loss((x,), model.params)
+    # p = exp(-2 L / (T s^2)), so -T ln p = 2 L / s^2.
+    assert np.allclose(ito_potential(model, sde.Hyper(0.3), x), 2.0 / 1.3**2 * (loss - loss.min()), atol=1e-12)
+
+
+def test_the_minimum_moves_to_where_the_noise_is_weak() -> None:
+    """The effective potential of noisy regression is lowest nearer to the quiet point than the loss is."""
+    model, hyper = sde.load_model("linear_regression_1d", law="gaussian", noise=1.0), sde.Hyper(0.4, 1, 0.5)
+    x = np.linspace(-1.0, 2.0, 3001)
+    lowest = x[np.argmin(ito_potential(model, hyper, x))]
+    calm = model.params.a2 / model.params.a1
+    least_loss = model.params.b2 / (model.params.b1 + hyper.weight_decay)
+    assert abs(lowest - calm) < abs(least_loss - calm) - 0.02
+
+
+def test_the_potential_of_an_ensemble_has_a_band_that_holds_the_exact_one() -> None:
+    model, hyper = sde.load_model("double_well"), sde.Hyper(1.0)
+    law = stationary(
+        model, hyper, method="ensemble", dynamics=sde.Langevin(dt=0.02), seed=3, paths=1024, time=40.0, bins=60
+    )
+    found = effective_potential(law)
+    x, band = found["x"].values, found["potential_error"].values
+    good = np.isfinite(band) & (band < 0.05)
+    exact = 2.0 * (0.25 * x**4 - 0.5 * x**2)
+    gap = (found["potential"].values - exact)[good]
+    gap = gap - np.average(gap, weights=1.0 / band[good] ** 2)
+    # A bin of width 0.1 averages the density: allow its curvature beside five errors.
+    assert np.all(np.abs(gap) < 5.0 * band[good] + 0.02)
+    assert good.sum() > 20
+
+
+def test_an_ito_equation_with_the_entropic_drift_counts_the_noise_force_twice() -> None:
+    """f = u w x on its valley: the charge u^2 - w^2 decays at T g, at twice that with -grad F.
+
+    Ito drift of q = u^2 - w^2 under d theta = f dt + sqrt(T) G dW: 2 u f_u - 2 w f_w + T (G_u^2 - G_w^2).
+    """
+    model, hyper = sde.load_model("two_layer_scalar", law="gaussian", target=1.0, noise=0.5), sde.Hyper(0.05)
+    theta = np.array([1.6, 1.0 / 1.6])
+    factor = np.array(model.noise_factor(tuple(theta), model.params))[:, 0]
+    force = entropic_force(model, hyper, theta)
+    signs, charge = np.array([1.0, -1.0]), theta[0] ** 2 - theta[1] ** 2
+    plain = hyper.temperature * np.sum(signs * factor**2) / charge  # grad L = 0 on the valley
+    doubled = plain + 2.0 * np.sum(signs * theta * force) / charge
+    flow = 2.0 * np.sum(signs * theta * force) / charge
+    assert plain == pytest.approx(-0.05 * 0.25, rel=1e-12)  # -eta s^2
+    assert flow == pytest.approx(plain, rel=1e-12)  # the flow of F alone has the same drift
+    assert doubled == pytest.approx(2.0 * plain, rel=1e-12)  # the trap
+
+
+def test_a_point_mass_has_no_potential() -> None:
+    model = sde.load_model("two_layer_scalar", law="two_point", noise=3.0)
+    law = stationary(model, sde.Hyper(0.4), method="fokker_planck")
+    with pytest.raises(Incompatible, match="has no density"):
+        effective_potential(law)
+    with pytest.raises(Incompatible, match="use effective_potential"):
+        ito_potential(model, sde.Hyper(0.1), [0.1, 0.2])
+
+
+def test_the_figure_marks_the_minima_of_all_three() -> None:
+    hyper, v = sde.Hyper(0.4, 1, 0.3), np.linspace(-1.0, 3.0, 401)
+    law = stationary(REGRESSION, hyper, method="closed_form")
+    loss = REGRESSION.loss((v,), REGRESSION.params) + 0.15 * v * v
+    ax = draw(law, loss=(v, loss), entropic_loss=(v, entropic_loss(REGRESSION, hyper, v[None])))
+    ax.figure.canvas.draw()
+    labels = [text.get_text() for text in ax.get_legend().get_texts()]
+    assert len(labels) == 3
+    assert labels[0].endswith(f"minimum at {v[np.argmin(loss)]:.3g}")
