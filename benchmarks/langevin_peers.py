@@ -23,16 +23,16 @@ MODEL = sde.load_model("two_layer_scalar", law="gaussian", target=TARGET, noise=
 
 def participants(folder: Path) -> Iterator[Participant | Absent]:
     """Yield everybody; `folder` is for what is compiled."""
-    yield ours("sde_engine, numba lanes", 8192, "numba")
-    yield Participant("its random numbers alone", 8192, noise_alone(8192))
-    yield cpp(8192, folder)
-    yield Participant("numba, scalar Generator in the loop", 8192, numba_scalar(8192))
-    yield Participant("numpy, arrays over paths", 4096, numpy_arrays(4096))
+    yield ours("sde_engine, numba lanes", 4096, "numba")
+    yield Participant("its random numbers alone", 4096, noise_alone(4096))
+    yield cpp(4096, folder)
+    yield Participant("numba, scalar Generator in the loop", 4096, numba_scalar(4096))
+    yield Participant("numpy, arrays over paths", 2048, numpy_arrays(2048))
     yield ours("sde_engine, numpy reference", LANES, "numpy")
-    yield Participant("jax, lax.scan and vmap", 4096, jax_scan(4096))
-    yield Participant("diffrax Euler, UnsafeBrownianPath", 2048, diffrax_euler(2048, "UnsafeBrownianPath"))
-    yield Participant("diffrax Euler, VirtualBrownianTree", 256, diffrax_euler(256, "VirtualBrownianTree"))
-    yield torchsde_euler(2048)
+    yield Participant("jax, lax.scan and vmap", 2048, jax_scan(2048))
+    yield Participant("diffrax Euler, UnsafeBrownianPath", 1024, diffrax_euler(1024, "UnsafeBrownianPath"))
+    yield Participant("diffrax Euler, VirtualBrownianTree", 128, diffrax_euler(128, "VirtualBrownianTree"))
+    yield torchsde_euler(1024)
 
 
 def ours(name: str, paths: int, backend: str, threads: int = 1) -> Participant:

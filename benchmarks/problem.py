@@ -26,7 +26,7 @@ class Langevin(NamedTuple):
     eta: float = 0.05
     batch: int = 4
     dt: float = 0.05
-    steps: int = 2000
+    steps: int = 4000
 
     @property
     def amplitude(self) -> float:

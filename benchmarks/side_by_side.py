@@ -126,11 +126,10 @@ def show(found: dict[str, Any], console: Console) -> None:
     for name, reason in found["absent"].items():
         console.print(f"{name}: not measured, {reason}")
     costs = found["sgd_ns_per_example"]
-    table = Table(
-        "parameters", *(f"batch {b}" for b in descent_peers.BATCHES), title="SGD, two-point data: ns an example"
-    )
-    for width, row in costs.items():
-        table.add_row(str(2 * width), *(f"{ns:.2f}" for ns in row.values()))
+    batches = next(iter(costs.values()))
+    table = Table("parameters", *(f"batch {batch}" for batch in batches), title="SGD, two-point data: ns an example")
+    for parameters, row in costs.items():
+        table.add_row(str(parameters), *(f"{ns:.2f}" for ns in row.values()))
     console.print(table)
     for name, gain in found.get("speed_up_of_two_threads", {}).items():
         console.print(f"two threads instead of one, {name}: {gain:.2f} times faster by the wall clock")
