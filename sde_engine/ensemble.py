@@ -71,15 +71,17 @@ def trace_of(
     )
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = _block_runner(backend, kernel)
+    first_paths = range(0, run.paths, size)
+    starts = start_states(model, run, 0, len(first_paths) * size, points)
 
     def one(first_path: int) -> Trace:
         state = np.zeros((kernel.width, size))
-        state[: model.dim] = start_states(model, run, first_path, size, points)
+        state[: model.dim] = starts[:, first_path : first_path + size]
         trace = empty_trace(len(names), kernel.width, clock, bins, size)
         block(job, kernel, first_path, state, trace)
         return trace
 
-    blocks = _mapped(one, range(0, run.paths, size), threads)
+    blocks = _mapped(one, first_paths, threads)
     joined = (np.concatenate(parts, axis=-1)[..., : run.paths] for parts in zip(*blocks, strict=True))
     return Trace(*joined), clock
 

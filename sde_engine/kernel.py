@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sde_engine.errors import SpecError
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Model
 
 Sampling = Literal["iid", "without_replacement", "epoch"]
@@ -88,3 +88,14 @@ def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> flo
     if batch > examples:
         raise SpecError(f"a batch of {batch} without replacement cannot be drawn from {examples} examples")
     return (examples - batch) / (examples - 1) if examples > 1 else 0.0
+
+
+def batches_of_epoch(batch: int, examples: int) -> int:
+    """Return the number of batches in an epoch; refuse a batch that does not divide the examples."""
+    if examples % batch:
+        near = [b for b in range(1, examples + 1) if examples % b == 0]
+        raise Incompatible(
+            f"sampling 'epoch' splits {examples} examples into equal batches, but batch is {batch}; "
+            f"accepted: {', '.join(map(str, near))}"
+        )
+    return examples // batch

@@ -58,8 +58,6 @@ def demo(
 
     Example: sde-engine demo
     """
-    from rich.console import Console
-
     from sde_engine.demo import findings, run_demo
 
     made = run_demo(folder, threads=threads, progress=reporter(quiet))
@@ -68,7 +66,7 @@ def demo(
     )
     for line in findings(made.results):
         table.add_row(line.feature, f"{line.weight_decay:g}", line.sde, line.sgd, line.trust)
-    Console().print(table)
+    show(table)
     print(f"data     {made.data}")
     for figure in made.figures:
         print(f"figure   {figure}")

@@ -111,10 +111,10 @@ class Langevin:
     def _scheme(self, model: Model) -> Scheme:
         name = self.scheme
         if name is None:
-            plain = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
-            name = plain
             if model.log_chart is not None:
                 name = "log_platen" if model.noise_kind == "scalar" else "log_euler"
+            else:
+                name = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
         scheme = schemes()[name]
         if model.noise_kind not in scheme.noise_kinds:
             serves = [s.name for s in schemes().values() if model.noise_kind in s.noise_kinds]

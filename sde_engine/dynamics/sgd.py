@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sde_engine.components import add, multiply, scale, subtract
 from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Hyper, Minibatch, Sampling, sampling_factor
+from sde_engine.kernel import SAMPLINGS, Hyper, Minibatch, Sampling, batches_of_epoch, sampling_factor
 from sde_engine.model import Model
 
 
@@ -73,19 +73,13 @@ class Sgd:
         """Return the update for this model; refuse a sampling that its examples do not allow."""
         size = model.examples.size
         sampling_factor(self.sampling, hyper.batch, size)
-        if self.sampling == "epoch" and size is not None and size % hyper.batch:
-            near = [b for b in range(1, size + 1) if size % b == 0]
-            raise Incompatible(
-                f"sampling 'epoch' splits {size} examples into equal batches, but batch is {hyper.batch}; "
-                f"accepted: {', '.join(map(str, near))}"
-            )
+        period = batches_of_epoch(hyper.batch, size) if self.sampling == "epoch" and size is not None else 1
         factors = self.preconditioner
         if factors is not None and (len(factors) != model.dim or min(factors) <= 0.0):
             raise Incompatible(
                 f"the preconditioner is {factors}; {model.name!r} takes {model.dim} positive factors, one a component"
             )
         settings = _Settings(hyper.eta, hyper.weight_decay, self.momentum, factors or (1.0,) * model.dim)
-        period = size // hyper.batch if self.sampling == "epoch" and size is not None else 1
         if self.momentum:
             step, width = _heavy_ball(model.dim), 2 * model.dim
         else:

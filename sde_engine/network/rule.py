@@ -15,7 +15,7 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.errors import Incompatible
-from sde_engine.kernel import Hyper, sampling_factor
+from sde_engine.kernel import Hyper, Sampling, batches_of_epoch, sampling_factor
 from sde_engine.network import noise
 from sde_engine.network.model import MAX_EXAMPLES, NetworkModel, weighted_gradient
 from sde_engine.network.weights import diffusion_weights
@@ -132,17 +132,13 @@ def _preconditioner(net: NetworkModel, dynamics: Any) -> Any:
     return jnp.asarray(factors, dtype=net.dtype)
 
 
-def _batches(net: NetworkModel, sampling: str, batch: int) -> Callable[..., Any]:
+def _batches(net: NetworkModel, sampling: Sampling, batch: int) -> Callable[..., Any]:
     size = net.size
-    sampling_factor(sampling, batch, size)  # type: ignore[arg-type]
+    sampling_factor(sampling, batch, size)
     if size is None:
         return partial(_fresh, net.data.draws, batch, net.dtype)
-    if sampling == "epoch" and size % batch:
-        near = [b for b in range(1, size + 1) if size % b == 0]
-        raise Incompatible(
-            f"sampling 'epoch' splits {size} examples into equal batches, but batch is {batch}; accepted: "
-            f"{', '.join(map(str, near))}"
-        )
+    if sampling == "epoch":
+        batches_of_epoch(batch, size)
     chosen = {"iid": noise.rows, "without_replacement": noise.distinct_rows, "epoch": noise.epoch_rows}[sampling]
     return lambda seed, path, first, count: chosen(seed, path, first, count, batch, size)
 

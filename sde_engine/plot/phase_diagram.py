@@ -65,9 +65,9 @@ def phase_diagram(
     grid = np.where(lost | vague, np.nan, grid)
     ax.set_facecolor(_DIVERGED_GREY)
     mesh = ax.pcolormesh(x, y, grid, cmap="RdBu_r" if signed else "viridis", vmin=low, vmax=high, shading="flat")
-    _fill(ax, x, y, vague)
-    _hatch(ax, x, y, some & ~vague, "////", "#7a7a7a")
-    _hatch(ax, x, y, code == VERDICTS.index("undecided"), "....", "#ffffff")
+    _mark(ax, x, y, vague, hatch="xxxx", facecolor="#ffffff", edgecolor="#7a7a7a")
+    _mark(ax, x, y, some & ~vague, hatch="////", fill=False, edgecolor="#7a7a7a")
+    _mark(ax, x, y, code == VERDICTS.index("undecided"), hatch="....", fill=False, edgecolor="#ffffff")
     if critical_temperature is not None and critical_temperature > 0.0:
         ax.plot(critical_temperature * y, y, color=THEORY, lw=1.6, label="SDE collapses right of it: eta = T_c batch")
     for batch, intervals in (windows or {}).items():
@@ -85,20 +85,13 @@ def phase_diagram(
     return ax
 
 
-def _fill(ax: "Axes", x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> None:
+def _mark(ax: "Axes", x: np.ndarray, y: np.ndarray, mask: np.ndarray, **style: Any) -> None:
+    """Draw a hatched rectangle over every cell of the mask."""
     from matplotlib.patches import Rectangle
 
     for j, i in np.argwhere(mask):
         corner, width, height = (x[i], y[j]), x[i + 1] - x[i], y[j + 1] - y[j]
-        ax.add_patch(Rectangle(corner, width, height, facecolor="#ffffff", hatch="xxxx", lw=0.0, edgecolor="#7a7a7a"))
-
-
-def _hatch(ax: "Axes", x: np.ndarray, y: np.ndarray, mask: np.ndarray, hatch: str, colour: str) -> None:
-    from matplotlib.patches import Rectangle
-
-    for j, i in np.argwhere(mask):
-        corner, width, height = (x[i], y[j]), x[i + 1] - x[i], y[j + 1] - y[j]
-        ax.add_patch(Rectangle(corner, width, height, fill=False, hatch=hatch, lw=0.0, edgecolor=colour))
+        ax.add_patch(Rectangle(corner, width, height, lw=0.0, **style))
 
 
 def _boxes(ax: "Axes", y: np.ndarray, batches: np.ndarray, batch: int, intervals: Any, x: np.ndarray) -> None:

@@ -109,7 +109,8 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
                     open_paths -= 1
                 if slot[j] < 0 and waiting < paths:
                     slot[j], live[j], t[j], quad[j], last[j] = waiting, 1.0, 0.0, 0, 0.0
-                    state[:, j] = start[:, waiting]
+                    for i in range(width):  # a slice assignment would compile numba's text of its error message
+                        state[i, j] = start[i, waiting]
                     waiting += 1
             for c in range(columns):
                 fill_normals_of(z[c], first_path, slot, INCREMENT + c, quad, seed)

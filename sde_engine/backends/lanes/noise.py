@@ -5,15 +5,11 @@ from typing import Any
 import numba
 import numpy as np
 
-from sde_engine import rng
-from sde_engine.backends.lanes import primitives  # noqa: F401  registers what the formulas below call
 from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.trace import LANES
 from sde_engine.rng import normals_of, signs_of, words_of
 
 _U64 = np.uint64
-_BATCH = rng.BATCH
-_EPOCH = rng.EPOCH
 
 
 def _filler(made_of: Any) -> Any:
