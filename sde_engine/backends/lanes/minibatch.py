@@ -34,6 +34,7 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         job.dim,
         job.symmetric_origin,
         kernel.batch,
+        np.array(kernel.weights),
         table,
         work,
         trace,
@@ -149,6 +150,7 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_bat
         dim: Any,
         origin: Any,
         batch: Any,
+        weights: Any,
         table: Any,
         work: Any,
         trace: Any,
@@ -158,14 +160,18 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_bat
         t, dt, live = np.zeros(LANES), np.empty(LANES), np.ones(LANES)
         square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
         dt[:] = clock.dt
-        share = 1.0 / batch
+        parts = weights.shape[0]
+        share = weights[parts - 1] / batch
         for done in range(clock.steps):
             if done % clock.every == 0:
                 t[:] = done * clock.dt
                 observe(th, values, p)
                 add_up(values, th, dim, t, dt, live, clock, bins, origin, square, window, weight, trace)
             total[:, :] = 0.0
-            add_batch(th, total, batch, done, first_path, seed, p, table, work)
+            for part in range(parts):
+                if part > 0:
+                    total *= weights[part - 1] / weights[part]
+                add_batch(th, total, batch, done * parts + part, first_path, seed, p, table, work)
             update(th, total, share, p, h)
             if (done + 1) % _GUARD_EVERY == 0 or done + 1 == clock.steps:
                 t[:] = (done + 1) * clock.dt
