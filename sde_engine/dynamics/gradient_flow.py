@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from sde_engine.components import add, scale
 from sde_engine.dynamics.langevin import default_step
-from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Hyper
 from sde_engine.model import Formula, Model
+from sde_engine.values import check_positive_or_none
 
 _STEP_FACTOR = 0.1
 
@@ -52,8 +50,7 @@ class GradientFlow:
     kind = "gradient_flow"
 
     def __post_init__(self) -> None:
-        if self.dt is not None and not (np.isfinite(self.dt) and self.dt > 0.0):
-            raise SpecError(f"dt is {self.dt!r}; a finite number above 0 is accepted, or None for the default")
+        check_positive_or_none("dt", self.dt)
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the Runge-Kutta step; it draws no noise."""

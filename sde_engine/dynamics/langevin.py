@@ -27,9 +27,10 @@ import numpy as np
 from sde_engine.components import add, scale, scale_matrix, subtract
 from sde_engine.discovery import schemes
 from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Formula, Model
 from sde_engine.scheme import Ito, Scheme
+from sde_engine.values import check_positive_or_none
 
 _PROBE = 1.0 / 64.0  # of an update of SGD: the length over which the gradient is differentiated along itself
 
@@ -88,6 +89,16 @@ def default_step(model: Model, hyper: Hyper, factor: float) -> float:
     return float(f"{floor(step / unit + 1e-9) * unit:.1e}")
 
 
+def noise_temperature(model: Model, hyper: Hyper, sampling: Sampling) -> float:
+    """Return k T, what multiplies the covariance of one example; refuse a sampling without a Langevin equation."""
+    if sampling == "epoch":
+        raise Incompatible(
+            "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
+            "cancels over an epoch); accepted: 'iid', 'without_replacement'"
+        )
+    return sampling_factor(sampling, hyper.batch, model.examples.size) * hyper.temperature
+
+
 def _serves(scheme: Scheme, model: Model) -> bool:
     suits = model.noise_kind in scheme.noise_kinds and (model.log_chart is not None or not scheme.needs_log_chart)
     return suits and not (scheme.objection and scheme.objection(model))
@@ -115,29 +126,21 @@ class Langevin:
     kind = "langevin"
 
     def __post_init__(self) -> None:
-        if self.scheme is not None and self.scheme not in schemes():
+        if self.scheme is not None and (not isinstance(self.scheme, str) or self.scheme not in schemes()):
             raise SpecError(unknown("scheme", self.scheme, schemes()))
-        for name in ("dt", "tolerance"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0.0 < value < float("inf")):
-                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
+        check_positive_or_none("dt", self.dt)
+        check_positive_or_none("tolerance", self.tolerance)
+        check_sampling(self.sampling)
         if self.order not in (1, 2):
             raise SpecError(f"order is {self.order!r}; an equation of order 1 or 2 in eta is accepted")
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the step for this model; refuse a scheme that does not serve its noise."""
-        if self.sampling == "epoch":
-            raise Incompatible(
-                "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
-                "cancels over an epoch); accepted: 'iid', 'without_replacement'"
-            )
+        temperature = noise_temperature(model, hyper, self.sampling)
         scheme = self._scheme(model)
-        factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         step, size = _compose(model.gradient, model.noise_factor, model.log_chart, scheme, int(self.order))
         dt = self.dt or default_step(model, hyper, scheme.step_factor)
-        amplitude = sqrt(factor * hyper.temperature)
+        amplitude = sqrt(temperature)
         tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
         width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
