@@ -111,7 +111,7 @@ class Langevin:
     Parameters
     ----------
     scheme : name of a discretisation, or None: "log_platen" ("log_euler" for more than one noise) where the model has
-        a log chart, "euler_maruyama" where the noise is additive, else "adaptive_euler"
+        a log chart, "heun" where the noise is additive, else "adaptive_ri6"
     dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
     tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
     sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature
@@ -156,7 +156,7 @@ class Langevin:
             if model.log_chart is not None:
                 name = "log_platen" if model.noise_kind == "scalar" else "log_euler"
             else:
-                name = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
+                name = "heun" if model.noise_kind == "additive" else "adaptive_ri6"
         scheme = schemes()[name]
         if model.noise_kind not in scheme.noise_kinds:
             serves = [s.name for s in schemes().values() if _serves(s, model)]
@@ -167,7 +167,7 @@ class Langevin:
         if scheme.needs_log_chart and model.log_chart is None:
             raise Incompatible(
                 f"{name!r} works on multiplicative coordinates, but {model.name!r} declares no log_chart; "
-                "use 'adaptive_euler'"
+                "use 'adaptive_ri6'"
             )
         if scheme.objection is not None and (reason := scheme.objection(model)):
             raise Incompatible(reason)

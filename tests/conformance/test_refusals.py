@@ -148,7 +148,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
         kernel(Langevin("log_platen"), WELL),
     ),
     (
-        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_euler'",
+        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_ri6'",
         kernel(Langevin("log_euler"), DEEP),
     ),
     # runs
