@@ -81,7 +81,8 @@ def test_the_error_of_the_default_scheme_shrinks_with_its_tolerance() -> None:
         found = ensemble(COIN, Langevin(tolerance=tolerance), 1.2, 10_000, 60.0)
         errors.append(abs(float(found["v"]) / law.mean - 1.0))
     assert errors[0] > 1.5 * errors[1] > 2.0 * errors[2]
-    assert errors[1] < 0.03 and errors[2] < 0.012
+    assert errors[1] < 0.03
+    assert errors[2] < 0.012
 
 
 @pytest.mark.parametrize("ratio", [0.3, 0.7])
