@@ -32,5 +32,5 @@ SCHEME = Scheme(
     weak_order=2.0,
     noise_kinds=frozenset({"additive"}),
     build=_build,
-    step_factor=0.1,
+    step_factor=0.05,
 )

@@ -100,7 +100,6 @@ _ITSELF: tuple[Implementation, ...] = (
     rng.words_of,
     rng.unit,
     rng.normals_of,
-    rng.signs_of,
     rng.sign,
     rng.index_below,
     components.square_norm,

@@ -15,6 +15,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from sde_engine import rng
 from sde_engine.backends.lanes.compiled import OPTIONS, compiled
 from sde_engine.backends.trace import BLOWN_UP, LANES, LOG_RESCALE, SMALL_SQUARE, TINY_SQUARE
 from sde_engine.elementary import log
@@ -29,8 +30,8 @@ def _noise(count: int) -> str:
     return "(" + "".join(f"z[({4 * i} + (q & 3)) * LANES + j], " for i in range(count)) + ")"
 
 
-def _write(array: str, source: str, count: int, operation: str = "=") -> str:
-    return "".join(f"        {array}[{i * LANES} + j] {operation} {source}[{i}]\n" for i in range(count))
+def _write(array: str, source: str, count: int) -> str:
+    return "".join(f"        {array}[{i * LANES} + j] = {source}[{i}]\n" for i in range(count))
 
 
 def _square(count: int) -> str:
@@ -75,27 +76,51 @@ def observe(formulas: tuple[Any, ...], dim: int) -> Any:
     )
 
 
+def _example(kind: str, draws: int, after: int) -> str:
+    """Spell example `first + after`: numbers as they are, signs out of their words."""
+    if kind != "sign":
+        return "(" + "".join(f"z[({4 * i} + (first + {after} & 3)) * LANES + j], " for i in range(draws)) + ")"
+    word = "(first >> 5 & 3)"
+    return "(" + "".join(f"sign(z[({4 * i} + {word}) * LANES + j], place{after}), " for i in range(draws)) + ")"
+
+
+def _summed(examples: list[str], dim: int) -> str:
+    """Spell a loop that adds the gradients on some examples to `total`, one after the other, in registers."""
+    lines = [f"theta = {_read('th', dim)}", *(f"t{i} = total[{i * LANES} + j]" for i in range(dim))]
+    for example in examples:
+        lines += [f"g = example_gradient(theta, {example}, p)", *(f"t{i} = t{i} + g[{i}]" for i in range(dim))]
+    lines += [f"total[{i * LANES} + j] = t{i}" for i in range(dim)]
+    return "    for j in range(LANES):\n" + "".join(f"        {line}\n" for line in lines)
+
+
 @lru_cache(maxsize=256)
-def add_fresh_gradient(example_gradient: Any, dim: int, draws: int) -> Any:
-    """Return block(th, z, q, total, p): add the gradient on the example made of z[:, q] to `total`."""
+def add_gradients(example_gradient: Any, dim: int, draws: int, kind: str, count: int) -> Any:
+    """Return block(th, z, first, total, p): add the gradients on `count` examples to `total`.
+
+    `z` holds what they are made of: four numbers a draw, or for signs four words.
+    """
+    places = "".join(f"    place{k} = uint64((first + {k}) & 31)\n" for k in range(count))
+    loop = _summed([_example(kind, draws, k) for k in range(count)], dim)
     return _define(
-        "def block(th, z, q, total, p):\n"
-        "    for j in range(LANES):\n"
-        f"        g = example_gradient({_read('th', dim)}, {_noise(draws)}, p)\n" + _write("total", "g", dim, "+="),
+        "def block(th, z, first, total, p):\n" + (places if kind == "sign" else "") + loop,
         example_gradient=compiled(example_gradient),
+        sign=rng.sign,
+        uint64=np.uint64,
     )
 
 
 @lru_cache(maxsize=256)
-def add_stored_gradient(example_gradient: Any, dim: int, draws: int) -> Any:
-    """Return block(th, table, index, total, p): add the gradient on row index[j] of the table to `total`."""
-    row = "(" + "".join(f"table[k, {c}], " for c in range(draws)) + ")"
+def gather(draws: int) -> Any:
+    """Return block(table, rows, first, count, z): copy rows[first : first + count] of a table to where examples are.
+
+    A loop that looked them up itself could not be vectorized: a row might be anywhere, the sums themselves included.
+    """
+    lines = "".join(f"            z[({4 * c} + q) * LANES + j] = table[k * {draws} + {c}]\n" for c in range(draws))
     return _define(
-        "def block(th, table, index, total, p):\n"
-        "    for j in range(LANES):\n"
-        "        k = index[j]\n"
-        f"        g = example_gradient({_read('th', dim)}, {row}, p)\n" + _write("total", "g", dim, "+="),
-        example_gradient=compiled(example_gradient),
+        "def block(table, rows, first, count, z):\n"
+        "    for q in range(count):\n"
+        "        for j in range(LANES):\n"
+        "            k = rows[first + q, j] & 0xFFFFFFFFFF\n" + lines
     )
 
 
