@@ -26,7 +26,7 @@ from sde_engine.stats.quantity import Quantity
 if TYPE_CHECKING:
     import xarray
 
-BACKENDS = ("numba", "numpy")
+BACKENDS = ("numba", "numpy", "jax")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
@@ -92,6 +92,10 @@ def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], in
         from sde_engine.backends import reference
 
         return reference.run_block, LANES
+    if backend == "jax":
+        from sde_engine.backends.scan import loop
+
+        return loop.run_block, loop.PATHS
     from sde_engine.backends.lanes import adaptive, diffusion, minibatch
 
     if isinstance(kernel, Minibatch):
