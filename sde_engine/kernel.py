@@ -43,7 +43,9 @@ class Diffusion(NamedTuple):
 class Minibatch(NamedTuple):
     """A step driven by the mean gradient of a drawn minibatch: `step(state, mean_gradient, p, h)`.
 
-    `period` is the number of updates after which the law of the draws repeats: the batches of an epoch, else 1.
+    `period` is the number of updates after which the law of the draws repeats: the batches of an epoch, else 1. With
+    several `weights` the gradient is the weighted sum over as many independent minibatches (the last weight is not
+    zero). An update of the clock is made of `steps_per_update` steps.
     """
 
     width: int
@@ -52,6 +54,8 @@ class Minibatch(NamedTuple):
     batch: int
     settings: Any
     period: int = 1
+    weights: tuple[float, ...] = (1.0,)
+    steps_per_update: int = 1
 
 
 Kernel = Diffusion | Minibatch

@@ -87,7 +87,7 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
         dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
     else:
-        steps, dt = updates, eta
+        steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
     recorded = steps - int(steps * burn_in / end)
     windows = max(1, min(run.windows, recorded))
     every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))

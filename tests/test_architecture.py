@@ -31,7 +31,7 @@ ROWS = (
     ("run", "dynamics"),
     ("ensemble", "sweep", "store"),
     ("network", "fokker_planck"),
-    ("potential", "stationary_law", "stability", "current", "symmetry", "alignment", "phase"),
+    ("potential", "stationary_law", "stability", "convergence", "current", "symmetry", "alignment", "phase"),
     ("runner", "plot"),
     ("testing", "verify", "demo"),
     ("cli",),

@@ -55,4 +55,5 @@ SCHEME = Scheme(
     needs_log_chart=True,
     step_factor=1.0,
     tolerance=0.1,
+    superlinear=True,
 )

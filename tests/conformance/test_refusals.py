@@ -19,6 +19,8 @@ from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
+from sde_engine.dynamics.svag import Svag
+from sde_engine.dynamics.underdamped import UnderdampedLangevin
 from sde_engine.ensemble import Run, compare, simulate, trace_of
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
@@ -122,7 +124,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("unknown sampling 'epochs'; did you mean 'epoch'", lambda: Sgd("epochs")),  # type: ignore[arg-type]
     ("momentum is 1.0; a number from 0", lambda: Sgd(momentum=1.0)),
-    ("dynamics 'sgd': ", lambda: from_spec({"kind": "sgd", "momentum": "fast"})),
+    ("dynamics 'sgd': ", lambda: from_spec({"kind": "sgd", "preconditioner": 3.0})),
     ("the preconditioner is .1.0,.; 'two_layer_scalar' takes 2 positive factors", kernel(Sgd(preconditioner=(1.0,)))),
     ("the preconditioner is .1.0, -1.0.; ", kernel(Sgd(preconditioner=(1.0, -1.0)))),
     ("sampling 'epoch' needs stored examples, but this model draws fresh ones; use 'iid'", kernel(Sgd("epoch"))),
@@ -134,6 +136,12 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("dt is 0.0; a finite number above 0", lambda: Langevin(dt=0.0)),
     ("tolerance is nan; a finite number above 0", lambda: Langevin(tolerance=float("nan"))),
     ("dt is -1; a finite number above 0", lambda: GradientFlow(-1)),
+    ("order is 3; an equation of order 1 or 2 in eta", lambda: Langevin(order=3)),  # type: ignore[arg-type]
+    ("levels is 0; a whole number, 1 or more", lambda: Svag(0)),
+    ("the two minibatches of a step must be independent", kernel(Svag(sampling="epoch"), STORED)),
+    ("momentum is 1.0; a number above 0 and below 1 .*use Langevin", lambda: UnderdampedLangevin(1.0)),
+    ("dt is 0.0; a finite number above 0", lambda: UnderdampedLangevin(dt=0.0)),
+    ("reshuffled epochs have no Langevin equation", kernel(UnderdampedLangevin(sampling="epoch"), STORED)),
     (
         "'log_platen' serves scalar noise, but 'double_well' has additive noise; use ",
         kernel(Langevin("log_platen"), WELL),
