@@ -12,8 +12,8 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
-from sde_engine.errors import SpecError, unknown
-from sde_engine.kernel import Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run as Run
 from sde_engine.run import clock_of
@@ -26,7 +26,7 @@ from sde_engine.stats.quantity import Quantity
 if TYPE_CHECKING:
     import xarray
 
-BACKENDS = ("numba", "numpy", "jax")
+BACKENDS = ("numba", "numpy", "jax", "diffrax")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
@@ -69,6 +69,7 @@ def trace_of(
         bins,
         run.seed,
     )
+    _check_backend(backend, kernel, clock)
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = _block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
@@ -86,6 +87,18 @@ def trace_of(
     return Trace(*joined), clock
 
 
+def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        solvers.check(kernel, clock)
+    elif isinstance(kernel, Diffusion) and kernel.tolerances is not None:
+        if kernel.tolerances.implicit or kernel.tolerances.steady:
+            raise Incompatible(
+                f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+            )
+
+
 def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
     """Return what runs a block, and the number of paths it takes at a time."""
     if backend == "numpy":
@@ -96,6 +109,10 @@ def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], in
         from sde_engine.backends.scan import loop
 
         return loop.run_block, loop.PATHS
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        return solvers.run_block, solvers.PATHS
     from sde_engine.backends.lanes import adaptive, diffusion, minibatch
 
     if isinstance(kernel, Minibatch):

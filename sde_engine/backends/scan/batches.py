@@ -21,22 +21,21 @@ class Draw(NamedTuple):
 
 
 def sum_of_gradients(
-    draw: Draw, example_gradient: Any, dim: int, seed: Any, paths: Any, p: Any, table: Any
+    draw: Draw, example_gradient: Any, seed: Any, paths: Any, p: Any, table: Any
 ) -> tuple[Any, Callable[..., Any]]:
-    """Return the memory at the start and total(number, theta, memory) -> ((dim, P) sum over a minibatch, memory)."""
+    """Return the memory at the start and add(number, theta, total, memory) -> (total plus a minibatch's sum, memory)."""
     begin, examples_of = _source(draw, seed, paths, table)
 
-    def total(number: Any, theta: Any, memory: Any) -> Any:
+    def add(number: Any, theta: Any, total: Any, memory: Any) -> Any:
         examples, memory = examples_of(number, memory)
 
         def one(total: Any, example: Any) -> Any:
             gradient = example_gradient(theta, tuple(example.T), p)
             return jnp.stack([old + g for old, g in zip(total, gradient, strict=True)]), None
 
-        start = jnp.zeros((dim, len(paths)))
-        return jax.lax.scan(one, start, jnp.moveaxis(examples, 1, 0))[0], memory
+        return jax.lax.scan(one, total, jnp.moveaxis(examples, 1, 0))[0], memory
 
-    return begin, total
+    return begin, add
 
 
 def _source(draw: Draw, seed: Any, paths: Any, table: Any) -> tuple[Any, Callable[..., Any]]:

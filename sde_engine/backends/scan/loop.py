@@ -29,7 +29,7 @@ def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: 
         law = job.examples
         draw = Draw(law.kind, kernel.sampling, law.draws, kernel.batch, law.size or 0)
         run = _minibatch(setting, kernel.step, job.example_gradient, draw)
-        more = (np.empty((0, law.draws)) if law.table is None else law.table,)
+        more = (kernel.weights, np.empty((0, law.draws)) if law.table is None else law.table)
     elif kernel.size is None:
         run = _fixed(setting, kernel.step, kernel.columns)
     else:
@@ -41,11 +41,12 @@ def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: 
             array[...] = new
 
 
-def _stacked(components: Any, paths: int) -> jax.Array:
-    return jnp.stack([jnp.broadcast_to(x, (paths,)) for x in components])
+def stacked(components: Any, shape: tuple[int, ...]) -> jax.Array:
+    """Return components as rows of one array; a constant one is a number."""
+    return jnp.stack([jnp.broadcast_to(x, shape) for x in components])
 
 
-def _between_looks(setting: Setting, update: Any, p: Any, clock: Clock, bins: Any, carry: Any, trace: Trace) -> Trace:
+def between_looks(setting: Setting, update: Any, p: Any, clock: Clock, bins: Any, carry: Any, trace: Trace) -> Trace:
     """Run to the end: look, `clock.every` updates, look, ...; `update` is (n, (moving, ...)) -> (moving, ...)."""
 
     def guarded(n: Any, carry: Any) -> Any:
@@ -80,11 +81,11 @@ def _fixed(setting: Setting, step: Any, columns: int) -> Any:
             moving, z = carry
             # One counter serves four steps.
             z = jax.lax.cond(n % 4 == 0, lambda: noise.quad(seed, paths, rng.INCREMENT, columns, n // 4), lambda: z)
-            th = _stacked(step(tuple(moving.th), tuple(z[n % 4]), dt, root, p, h), count)
+            th = stacked(step(tuple(moving.th), tuple(z[n % 4]), dt, root, p, h), paths.shape)
             return moving._replace(th=th), z
 
         carry = beginning(th, trace), jnp.zeros((4, columns, count))
-        return _between_looks(setting, update, p, clock, bins, carry, trace)
+        return between_looks(setting, update, p, clock, bins, carry, trace)
 
     return run
 
@@ -92,17 +93,23 @@ def _fixed(setting: Setting, step: Any, columns: int) -> Any:
 @lru_cache(maxsize=64)
 def _minibatch(setting: Setting, step: Any, example_gradient: Any, draw: Draw) -> Any:
     @jax.jit
-    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any, table: Any) -> Trace:
-        count = len(paths)
-        begin, total_of = sum_of_gradients(draw, example_gradient, setting.dim, seed, paths, p, table)
+    def run(
+        th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any, weights: Any, table: Any
+    ) -> Trace:
+        begin, add_batch = sum_of_gradients(draw, example_gradient, seed, paths, p, table)
 
         def update(n: Any, carry: Any) -> Any:
             moving, memory = carry
-            total, memory = total_of(n, tuple(moving.th[: setting.dim]), memory)
-            th = _stacked(step(tuple(moving.th), tuple(total * (1.0 / draw.batch)), p, h), count)
+            theta, total = tuple(moving.th[: setting.dim]), jnp.zeros((setting.dim, len(paths)))
+            for part, weight in enumerate(weights):
+                if part > 0:
+                    total = total * (weights[part - 1] / weight)
+                total, memory = add_batch(n * len(weights) + part, theta, total, memory)
+            mean = total * (weights[-1] / draw.batch)
+            th = stacked(step(tuple(moving.th), tuple(mean), p, h), paths.shape)
             return moving._replace(th=th), memory
 
-        return _between_looks(setting, update, p, clock, bins, (beginning(th, trace), begin), trace)
+        return between_looks(setting, update, p, clock, bins, (beginning(th, trace), begin), trace)
 
     return run
 
@@ -129,7 +136,7 @@ def _adaptive(setting: Setting, step: Any, size: Any, columns: int) -> Any:
             def one(carry: Any, z: Any) -> Any:
                 moving, t, _ = carry
                 dt = longest(moving, t)
-                th = _stacked(step(tuple(moving.th), tuple(z), dt, jnp.sqrt(dt), p, h), count)
+                th = stacked(step(tuple(moving.th), tuple(z), dt, jnp.sqrt(dt), p, h), paths.shape)
                 # A path that is done takes no steps of length zero beyond its group of four: they would round its state.
                 moving = moving._replace(th=jnp.where(moves, th, moving.th))
                 return (moving, jnp.where(dt >= clock.end - t, clock.end, t + dt), dt), None
