@@ -186,7 +186,9 @@ def simulate(
     statistics : histograms of observables
     start : one state (d,) or several (M, d) around which the paths start, path i at state i mod M; None: the model's
         overdispersed starts, one or more an orthant
-    backend : "numba" or "numpy" (the slow reference); they give the same bits
+    backend : "numba" or "numpy" (the slow reference), which give the same bits; "jax", which gives the same paths to
+        rounding and runs where JAX runs; "diffrax", its solvers on the same paths ("euler_maruyama", "milstein",
+        "heun") and adaptive or implicit ones for flows
     threads : None for all cores; the result does not depend on it
 
     Returns

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from sde_engine.components import absolute, apply, at_each, largest, nudged, scale, square_norm, subtract, total
 from sde_engine.dynamics.flow import Flow
-from sde_engine.dynamics.langevin import PROBE, descent_of_second_order
+from sde_engine.dynamics.langevin import descent
 from sde_engine.errors import SpecError, unknown
 from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_factor
 from sde_engine.model import Formula, Model
@@ -27,21 +27,22 @@ _NUDGE = 2.0**-17  # of the central differences, relative to the largest compone
 
 class _Settings(NamedTuple):
     weight_decay: float
-    probe: float
-    share: float  # eta k / (4 batch)
+    eta: float
+    share: float  # k / batch
 
 
 @lru_cache(maxsize=64)
 def _velocity(gradient: Formula, noise_factor: Formula) -> Formula:
-    downhill = descent_of_second_order(gradient)
+    downhill = descent(gradient)
 
-    def trace(theta: Any, p: Any, h: Any) -> Any:
-        return total(apply(square_norm, noise_factor(theta, p)))
+    def square(theta: Any, p: Any, h: Any) -> Any:
+        """Return the mean square of a minibatch's gradient."""
+        return square_norm(downhill(theta, p, h)) + h.share * total(apply(square_norm, noise_factor(theta, p)))
 
     def velocity(theta: Any, p: Any, h: Any) -> Any:
         size = _NUDGE * (1.0 + largest(apply(absolute, theta)))
-        up, down = at_each(trace, nudged(theta, size), p, h), at_each(trace, nudged(theta, -size), p, h)
-        return subtract(downhill(theta, p, h), scale(0.5 * h.share / size, subtract(up, down)))
+        up, down = at_each(square, nudged(theta, size), p, h), at_each(square, nudged(theta, -size), p, h)
+        return subtract(downhill(theta, p, h), scale(0.125 * h.eta / size, subtract(up, down)))
 
     return velocity
 
@@ -66,7 +67,7 @@ class EntropicFlow(Flow):
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the flow of this model; its derivatives are central differences, good to about 1e-9."""
         factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
-        settings = _Settings(hyper.weight_decay, PROBE * hyper.eta, 0.25 * hyper.temperature * factor)
+        settings = _Settings(hyper.weight_decay, hyper.eta, factor / hyper.batch)
         return self.solved(model, hyper, _velocity(model.gradient, model.noise_factor), settings)
 
 

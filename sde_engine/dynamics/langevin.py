@@ -31,7 +31,7 @@ from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_fa
 from sde_engine.model import Formula, Model
 from sde_engine.scheme import Ito, Scheme
 
-PROBE = 1.0 / 64.0  # of an update of SGD: the length over which the gradient is differentiated along itself
+_PROBE = 1.0 / 64.0  # of an update of SGD: the length over which the gradient is differentiated along itself
 
 
 class _Settings(NamedTuple):
@@ -44,17 +44,17 @@ class _Settings(NamedTuple):
 
 @lru_cache(maxsize=64)
 def descent(gradient: Formula) -> Formula:
-    """Return (theta, p, h) -> -grad L_decay, with h.weight_decay."""
+    """Return (theta, p, h) -> -(grad L + h.weight_decay theta)."""
 
-    def first_order(theta: Any, p: Any, h: Any) -> Any:
+    def downhill(theta: Any, p: Any, h: Any) -> Any:
         return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
 
-    return first_order
+    return downhill
 
 
 @lru_cache(maxsize=64)
-def descent_of_second_order(gradient: Formula) -> Formula:
-    """Return (theta, p, h) -> -grad(L_decay + (eta / 4) |grad L_decay|^2), with h.probe = PROBE eta."""
+def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Scheme, order: int) -> tuple[Any, Any, Ito]:
+    """Return (step, size, equation); the same formulas give the same objects, so a backend compiles them once."""
     first_order = descent(gradient)
 
     def second_order(theta: Any, p: Any, h: Any) -> Any:
@@ -64,19 +64,12 @@ def descent_of_second_order(gradient: Formula) -> Formula:
         f = first_order(theta, p, h)
         move = scale(h.probe, f)
         turned = subtract(first_order(add(theta, move), p, h), first_order(subtract(theta, move), p, h))
-        return subtract(f, scale(0.25 / PROBE, turned))
-
-    return second_order
-
-
-@lru_cache(maxsize=64)
-def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Scheme, order: int) -> tuple[Any, Any, Ito]:
-    """Return (step, size, equation); the same formulas give the same objects, so a backend compiles them once."""
+        return subtract(f, scale(0.25 / _PROBE, turned))
 
     def factor(theta: Any, p: Any, h: Any) -> Any:
         return scale_matrix(-h.amplitude, noise_factor(theta, p))
 
-    system = Ito((descent if order == 1 else descent_of_second_order)(gradient), factor, chart)
+    system = Ito(first_order if order == 1 else second_order, factor, chart)
     return scheme.build(system), None if scheme.size is None else scheme.size(system), system
 
 
@@ -153,7 +146,7 @@ class Langevin:
         step, size, equation = _compose(model.gradient, model.noise_factor, model.log_chart, scheme, int(self.order))
         dt = self.dt or default_step(model, hyper, scheme.step_factor)
         amplitude = sqrt(factor * hyper.temperature)
-        tolerance, probe = self.tolerance or scheme.tolerance, PROBE * hyper.eta
+        tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
         width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
         return Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
