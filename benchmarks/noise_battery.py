@@ -88,7 +88,9 @@ def main() -> int:
         print(f"{score.name:42s} {score.z:8.2f}   {score.words}")
     bad = failed(found)
     largest = max(abs(s.z) for s in found if not np.isnan(s.z))
-    print(f"{draws:.4g} draws in {time.perf_counter() - started:.0f} s, {len(found)} statistics, largest |z| {largest:.2f}")
+    print(
+        f"{draws:.4g} draws in {time.perf_counter() - started:.0f} s, {len(found)} statistics, largest |z| {largest:.2f}"
+    )
     print(f"failed: {', '.join(s.name for s in bad)}" if bad else "passed")
     return 1 if bad else 0
 

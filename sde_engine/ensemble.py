@@ -92,11 +92,12 @@ def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
         from sde_engine.backends import solvers
 
         solvers.check(kernel, clock)
-    elif isinstance(kernel, Diffusion) and kernel.tolerances is not None:
-        if kernel.tolerances.implicit or kernel.tolerances.steady:
-            raise Incompatible(
-                f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
-            )
+        return
+    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
+    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+        raise Incompatible(
+            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+        )
 
 
 def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sde_engine.errors import Incompatible, SpecError
+from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.model import Model
 from sde_engine.scheme import Ito
+from sde_engine.values import is_finite, is_whole
 
 Sampling = Literal["iid", "without_replacement", "epoch"]
 SAMPLINGS: tuple[Sampling, ...] = ("iid", "without_replacement", "epoch")
@@ -39,8 +40,8 @@ class Diffusion(NamedTuple):
     `step(state, z, dt, root_dt, p, h)` returns the next state; `size(state, p, h)`, where given, returns the step that
     the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
     `is_discrete` says that a step is an update of SGD and not a stretch of continuous time. A step that discretises an
-    equation names it, so that solvers of others can take it over: `equation` and `scheme`, or `tolerances` for a flow
-    (whose equation has no factor).
+    equation names it, so that solvers of others can take it over: `equation` and `scheme`, or `velocity` and
+    `tolerances` of a flow.
     """
 
     width: int
@@ -52,6 +53,7 @@ class Diffusion(NamedTuple):
     is_discrete: bool = False
     equation: Ito | None = None
     scheme: str = ""
+    velocity: Callable[..., Any] | None = None
     tolerances: Tolerances | None = None
 
 
@@ -89,17 +91,24 @@ class Dynamics(Protocol):
 def check_hyper(hyper: Hyper) -> Hyper:
     """Return `hyper` if its values make sense, else raise a sentence."""
     eta, batch, weight_decay = hyper
-    if not (isinstance(eta, int | float) and 0.0 < eta < float("inf")):
+    if not (is_finite(eta) and eta > 0.0):
         raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
-    if not (float(batch).is_integer() and batch >= 1):
+    if not (is_whole(batch) and batch >= 1):
         raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more, is accepted")
-    if not 0.0 <= weight_decay < float("inf"):
+    if not (is_finite(weight_decay) and weight_decay >= 0.0):
         raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
     return Hyper(float(eta), int(batch), float(weight_decay))
 
 
+def check_sampling(sampling: Sampling) -> None:
+    """Refuse a sampling that does not exist."""
+    if sampling not in SAMPLINGS:
+        raise SpecError(unknown("sampling", sampling, SAMPLINGS))
+
+
 def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:
     """Return the variance of a batch mean over that of an iid batch: 1, or (N - B)/(N - 1) without replacement."""
+    check_sampling(sampling)
     if sampling == "iid":
         return 1.0
     if examples is None:

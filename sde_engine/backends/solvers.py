@@ -39,8 +39,8 @@ class Increments(diffrax.AbstractPath):
     seed: Any
     path: Any
     columns: int
-    t0: float = 0.0
-    t1: float = float(2**53)
+    t0: Any = 0.0  # type: ignore[misc]
+    t1: Any = float(2**53)  # type: ignore[misc]
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> Any:
         """Return the standard normals (columns,) of step t0; t1 must be t0 + 1."""
@@ -55,7 +55,7 @@ def check(kernel: Kernel, clock: Clock) -> None:
     ------
     Incompatible, SpecError : in words, before anything is compiled
     """
-    if isinstance(kernel, Minibatch) or kernel.equation is None:
+    if isinstance(kernel, Minibatch) or (kernel.equation is None and kernel.velocity is None):
         raise Incompatible(
             "backend 'diffrax' solves Langevin equations, gradient flow and entropic flow, but this dynamics is made of "
             "updates of its own; use backend 'jax'"
@@ -82,7 +82,7 @@ def run_block(job: Job, kernel: Any, first_path: int, th: np.ndarray, trace: Tra
             paths = first_path + np.arange(th.shape[1], dtype=np.uint64)
             given: tuple[Any, ...] = (paths, np.uint64(job.seed))
         else:
-            run = _flow(setting, kernel.equation.drift, kernel.tolerances)
+            run = _flow(setting, kernel.velocity, kernel.tolerances)
             looks = np.append(np.arange(0, job.clock.steps, job.clock.every), job.clock.steps)
             given = (looks * job.clock.dt,)
         found = run(th, *given, job.params, kernel.settings, job.clock, job.bins, trace)
@@ -105,7 +105,7 @@ def _noisy(setting: Setting, equation: Ito, scheme: str, columns: int) -> Any:
 
         def step(n: Any, y: Any, path: Any) -> Any:
             control = diffrax.ControlTerm(factor, Increments(seed, path, columns))
-            terms = diffrax.MultiTerm(diffrax.ODETerm(drift), control)
+            terms: Any = diffrax.MultiTerm(diffrax.ODETerm(drift), control)
             start = n.astype(jnp.float64)
             return solver.step(terms, start, start + 1.0, y, None, None, False)[0]
 

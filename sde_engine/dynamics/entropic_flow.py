@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 from sde_engine.components import absolute, apply, at_each, largest, nudged, scale, square_norm, subtract, total
 from sde_engine.dynamics.flow import Flow
 from sde_engine.dynamics.langevin import descent
-from sde_engine.errors import SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Formula, Model
 
 _NUDGE = 2.0**-17  # of the central differences, relative to the largest component: error 1e-10 of the slope's scale
@@ -61,8 +60,7 @@ class EntropicFlow(Flow):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
+        check_sampling(self.sampling)
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the flow of this model; its derivatives are central differences, good to about 1e-9."""

@@ -10,7 +10,7 @@ from sde_engine.dynamics.langevin import default_step
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Hyper, Tolerances
 from sde_engine.model import Formula, Model
-from sde_engine.scheme import Ito
+from sde_engine.values import check_positive_or_none, is_finite
 
 _STEP_FACTOR = 0.1
 
@@ -47,17 +47,14 @@ class Flow:
     steady: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("dt", "rtol", "atol"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0.0 < value < float("inf")) and (name, value) != ("dt", None):
-                default = ", or None for the default" if name == "dt" else ""
-                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted{default}")
+        check_positive_or_none("dt", self.dt)
+        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
+            if not (is_finite(value) and value > 0.0):
+                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted")
 
     def solved(self, model: Model, hyper: Hyper, velocity: Formula, settings: Any) -> Diffusion:
         """Return the kernel of this velocity (theta, p, h); it draws no noise."""
         dt = self.dt or default_step(model, hyper, _STEP_FACTOR)
         tolerances = Tolerances(self.rtol, self.atol, self.implicit, self.steady)
-        equation = Ito(velocity, None, None)
-        return Diffusion(
-            model.dim, 0, _runge_kutta(velocity), None, dt, settings, equation=equation, tolerances=tolerances
-        )
+        step = _runge_kutta(velocity)
+        return Diffusion(model.dim, 0, step, None, dt, settings, velocity=velocity, tolerances=tolerances)

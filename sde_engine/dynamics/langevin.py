@@ -27,9 +27,10 @@ import numpy as np
 from sde_engine.components import add, scale, scale_matrix, subtract
 from sde_engine.discovery import schemes
 from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Formula, Model
 from sde_engine.scheme import Ito, Scheme
+from sde_engine.values import check_positive_or_none
 
 _PROBE = 1.0 / 64.0  # of an update of SGD: the length over which the gradient is differentiated along itself
 
@@ -96,6 +97,16 @@ def default_step(model: Model, hyper: Hyper, factor: float) -> float:
     return float(f"{floor(step / unit + 1e-9) * unit:.1e}")
 
 
+def noise_temperature(model: Model, hyper: Hyper, sampling: Sampling) -> float:
+    """Return k T, what multiplies the covariance of one example; refuse a sampling without a Langevin equation."""
+    if sampling == "epoch":
+        raise Incompatible(
+            "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
+            "cancels over an epoch); accepted: 'iid', 'without_replacement'"
+        )
+    return sampling_factor(sampling, hyper.batch, model.examples.size) * hyper.temperature
+
+
 def _serves(scheme: Scheme, model: Model) -> bool:
     suits = model.noise_kind in scheme.noise_kinds and (model.log_chart is not None or not scheme.needs_log_chart)
     return suits and not (scheme.objection and scheme.objection(model))
@@ -108,7 +119,7 @@ class Langevin:
     Parameters
     ----------
     scheme : name of a discretisation, or None: "log_platen" ("log_euler" for more than one noise) where the model has
-        a log chart, "euler_maruyama" where the noise is additive, else "adaptive_euler"
+        a log chart, "heun" where the noise is additive, else "adaptive_ri6"
     dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
     tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
     sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature
@@ -123,29 +134,21 @@ class Langevin:
     kind = "langevin"
 
     def __post_init__(self) -> None:
-        if self.scheme is not None and self.scheme not in schemes():
+        if self.scheme is not None and (not isinstance(self.scheme, str) or self.scheme not in schemes()):
             raise SpecError(unknown("scheme", self.scheme, schemes()))
-        for name in ("dt", "tolerance"):
-            value = getattr(self, name)
-            if value is not None and not (isinstance(value, int | float) and 0.0 < value < float("inf")):
-                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
+        check_positive_or_none("dt", self.dt)
+        check_positive_or_none("tolerance", self.tolerance)
+        check_sampling(self.sampling)
         if self.order not in (1, 2):
             raise SpecError(f"order is {self.order!r}; an equation of order 1 or 2 in eta is accepted")
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the step for this model; refuse a scheme that does not serve its noise."""
-        if self.sampling == "epoch":
-            raise Incompatible(
-                "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
-                "cancels over an epoch); accepted: 'iid', 'without_replacement'"
-            )
+        temperature = noise_temperature(model, hyper, self.sampling)
         scheme = self._scheme(model)
-        factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
         step, size, equation = _compose(model.gradient, model.noise_factor, model.log_chart, scheme, int(self.order))
         dt = self.dt or default_step(model, hyper, scheme.step_factor)
-        amplitude = sqrt(factor * hyper.temperature)
+        amplitude = sqrt(temperature)
         tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
         width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
@@ -161,7 +164,7 @@ class Langevin:
             if model.log_chart is not None:
                 name = "log_platen" if model.noise_kind == "scalar" else "log_euler"
             else:
-                name = "euler_maruyama" if model.noise_kind == "additive" else "adaptive_euler"
+                name = "heun" if model.noise_kind == "additive" else "adaptive_ri6"
         scheme = schemes()[name]
         if model.noise_kind not in scheme.noise_kinds:
             serves = [s.name for s in schemes().values() if _serves(s, model)]
@@ -172,7 +175,7 @@ class Langevin:
         if scheme.needs_log_chart and model.log_chart is None:
             raise Incompatible(
                 f"{name!r} works on multiplicative coordinates, but {model.name!r} declares no log_chart; "
-                "use 'adaptive_euler'"
+                "use 'adaptive_ri6'"
             )
         if scheme.objection is not None and (reason := scheme.objection(model)):
             raise Incompatible(reason)

@@ -17,9 +17,10 @@ from math import sqrt
 from typing import Any, NamedTuple
 
 from sde_engine.components import add, scale, subtract
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Hyper, Minibatch, Sampling, sampling_factor
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.kernel import Hyper, Minibatch, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Model
+from sde_engine.values import is_whole
 
 
 class _Settings(NamedTuple):
@@ -46,9 +47,8 @@ class Svag:
     kind = "svag"
 
     def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
-        if not (isinstance(self.levels, int | float) and float(self.levels).is_integer() and self.levels >= 1):
+        check_sampling(self.sampling)
+        if not (is_whole(self.levels) and self.levels >= 1):
             raise SpecError(f"levels is {self.levels!r}; a whole number, 1 or more, is accepted")
         object.__setattr__(self, "levels", int(self.levels))
 

@@ -31,9 +31,11 @@ from math import sqrt as real_sqrt
 from typing import Any, NamedTuple
 
 from sde_engine.components import add, exp, halves, matvec, scale, sqrt, subtract
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.dynamics.langevin import noise_temperature
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling
 from sde_engine.model import Formula, Model
+from sde_engine.values import check_positive_or_none, is_finite
 
 
 class _Settings(NamedTuple):
@@ -79,27 +81,20 @@ class UnderdampedLangevin:
     kind = "underdamped"
 
     def __post_init__(self) -> None:
-        if not (isinstance(self.momentum, int | float) and 0.0 < self.momentum < 1.0):
+        if not (is_finite(self.momentum) and 0.0 < self.momentum < 1.0):
             raise SpecError(
                 f"momentum is {self.momentum!r}; a number above 0 and below 1 is accepted "
                 "(without momentum use Langevin)"
             )
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
-        if self.dt is not None and not (isinstance(self.dt, int | float) and 0.0 < self.dt < float("inf")):
-            raise SpecError(f"dt is {self.dt!r}; a finite number above 0 is accepted, or None for the default")
+        check_sampling(self.sampling)
+        check_positive_or_none("dt", self.dt)
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the step for this model."""
-        if self.sampling == "epoch":
-            raise Incompatible(
-                "reshuffled epochs have no Langevin equation of this form (their leading diffusion "
-                "cancels over an epoch); accepted: 'iid', 'without_replacement'"
-            )
-        factor = sampling_factor(self.sampling, hyper.batch, model.examples.size)
+        temperature = noise_temperature(model, hyper, self.sampling)
         friction = -log(self.momentum) / hyper.eta
         pull = friction / (1.0 - self.momentum)
-        kick = pull * real_sqrt(factor * hyper.temperature / (2.0 * friction))
+        kick = pull * real_sqrt(temperature / (2.0 * friction))
         settings = _Settings(hyper.weight_decay, friction, pull, kick)
         step = _baoab(model.gradient, model.noise_factor)
         # The splitting relaxes faster by (gamma dt)^2 / 12: by a part in 800 at most.

@@ -125,9 +125,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("unknown sampling 'epochs'; did you mean 'epoch'", lambda: Sgd("epochs")),  # type: ignore[arg-type]
     ("momentum is 1.0; a number from 0", lambda: Sgd(momentum=1.0)),
-    ("dynamics 'sgd': ", lambda: from_spec({"kind": "sgd", "preconditioner": 3.0})),
-    ("the preconditioner is .1.0,.; 'two_layer_scalar' takes 2 positive factors", kernel(Sgd(preconditioner=(1.0,)))),
-    ("the preconditioner is .1.0, -1.0.; ", kernel(Sgd(preconditioner=(1.0, -1.0)))),
+    ("unknown scheme {'a': 1}", lambda: from_spec({"kind": "langevin", "scheme": {"a": 1}})),
+    ("preconditioner is 3.0; finite factors above 0", lambda: from_spec({"kind": "sgd", "preconditioner": 3.0})),
+    ("preconditioner has 1 factors, but 'two_layer_scalar' has 2 components", kernel(Sgd(preconditioner=(1.0,)))),
+    ("preconditioner is .1.0, -1.0.; finite factors", lambda: Sgd(preconditioner=(1.0, -1.0))),
     ("sampling 'epoch' needs stored examples, but this model draws fresh ones; use 'iid'", kernel(Sgd("epoch"))),
     ("a batch of 5 without replacement cannot be drawn from 4", kernel(Sgd("without_replacement"), STORED, batch=5)),
     ("splits 4 examples into equal batches, but batch is 3; accepted: 1, 2, 4", kernel(Sgd("epoch"), STORED, batch=3)),
@@ -150,7 +151,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
         kernel(Langevin("log_platen"), WELL),
     ),
     (
-        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_euler'",
+        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_ri6'",
         kernel(Langevin("log_euler"), DEEP),
     ),
     # runs
@@ -170,8 +171,14 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
-    ("implicit or stops at a steady state is solved by backend 'diffrax'", simulated(dynamics=GradientFlow(steady=True))),
-    ("backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'", simulated(backend="diffrax")),
+    (
+        "implicit or stops at a steady state is solved by backend 'diffrax'",
+        simulated(dynamics=GradientFlow(steady=True)),
+    ),
+    (
+        "backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'",
+        simulated(backend="diffrax"),
+    ),
     (
         "backend 'diffrax' has no solver that is our scheme 'log_platen'; accepted: euler_maruyama, heun, milstein",
         simulated(dynamics=Langevin(), backend="diffrax"),

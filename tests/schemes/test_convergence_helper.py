@@ -17,7 +17,7 @@ RUN = {"paths": 2048, "seed": 3, "time": 200.0, "burn_in": 0.1}
 
 def test_the_solver_error_of_euler_is_found_to_a_fraction_of_itself() -> None:
     """2 (v(dt) - v(dt / 2)) = 0.0556 of the true 0.0625, and the extrapolated variance is off by the rest."""
-    found = solver_error(MODEL, Langevin(dt=DT), HYPER, **RUN)
+    found = solver_error(MODEL, Langevin("euler_maruyama", dt=DT), HYPER, **RUN)
     half = 0.5 / (2.0 - 0.5 * DT)
     value, error = float(found.x0_variance), float(found.x0_variance_stderr)
     assert abs(value - EULER) < 4.0 * error
@@ -30,30 +30,30 @@ def test_the_solver_error_of_euler_is_found_to_a_fraction_of_itself() -> None:
 
 
 def test_two_runs_on_the_same_paths_know_their_difference_better_than_two_alone() -> None:
-    found = solver_error(MODEL, Langevin(dt=0.1), HYPER, **RUN)
+    found = solver_error(MODEL, Langevin("euler_maruyama", dt=0.1), HYPER, **RUN)
     alone = 2.0 * np.sqrt(2.0) * float(found.x0_variance_stderr)
     assert float(found.x0_variance_solver_error_stderr) < 0.25 * alone
 
 
 def test_extrapolation_is_better_than_the_finer_run() -> None:
-    found = extrapolated(MODEL, Langevin(dt=DT), HYPER, **RUN)
+    found = extrapolated(MODEL, Langevin("euler_maruyama", dt=DT), HYPER, **RUN)
     assert set(found) == {"x0", "x0_stderr", "x0_variance", "x0_variance_stderr", "diverged_fraction"}
     assert abs(float(found.x0_variance) - EXACT) < 0.35 * abs(0.5 / (2.0 - 0.5 * DT) - EXACT)
 
 
 def test_refinement_stops_when_the_solver_is_below_the_statistics_or_says_that_it_is_not() -> None:
     run = RUN | {"paths": 128}
-    done = refined(MODEL, Langevin(dt=DT), HYPER, **run)
+    done = refined(MODEL, Langevin("euler_maruyama", dt=DT), HYPER, **run)
     assert done.attrs["refined"] == 1
     assert done.attrs["dt"] < DT
     assert abs(float(done.x0_variance) - EXACT) < 5.0 * float(done.x0_variance_stderr)
-    stopped = refined(MODEL, Langevin(dt=DT), HYPER, halvings=0, **run)
+    stopped = refined(MODEL, Langevin("euler_maruyama", dt=DT), HYPER, halvings=0, **run)
     assert stopped.attrs["refined"] == 0
     assert "standard errors; allow more halvings, or run fewer paths" in stopped.attrs["verdict"]
 
 
 def test_diverging_paths_are_no_converged_result() -> None:
-    found = refined(MODEL, Langevin(dt=2.5), HYPER, halvings=0, paths=64, seed=1, time=250.0)
+    found = refined(MODEL, Langevin("euler_maruyama", dt=2.5), HYPER, halvings=0, paths=64, seed=1, time=250.0)
     assert found.attrs["refined"] == 0
     assert "diverged" in found.attrs["verdict"]
 
@@ -61,8 +61,8 @@ def test_diverging_paths_are_no_converged_result() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_the_result_does_not_depend_on_the_threads(threads: int) -> None:
     run = RUN | {"paths": 300, "time": 10.0}
-    found = solver_error(MODEL, Langevin(dt=0.1), HYPER, threads=threads, **run)
-    again = solver_error(MODEL, Langevin(dt=0.1), HYPER, threads=1, **run)
+    found = solver_error(MODEL, Langevin("euler_maruyama", dt=0.1), HYPER, threads=threads, **run)
+    again = solver_error(MODEL, Langevin("euler_maruyama", dt=0.1), HYPER, threads=1, **run)
     assert found.identical(again)
 
 

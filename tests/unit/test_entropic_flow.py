@@ -26,7 +26,7 @@ def slope(model, hyper, sampling):
 
 def velocity(model, hyper, sampling):
     kernel = EntropicFlow(sampling=sampling).kernel(model, hyper)
-    return np.array(kernel.equation.drift(tuple(POINTS), model.params, kernel.settings))
+    return np.array(kernel.velocity(tuple(POINTS), model.params, kernel.settings))
 
 
 @pytest.mark.parametrize(

@@ -37,18 +37,18 @@ class Setting(NamedTuple):
     symmetric_origin: bool
 
 
-def beginning(th: jax.Array, trace: Trace) -> Moving:
+def beginning(th: jax.Array, trace: Any) -> Moving:
     """Return the start of a block."""
     return Moving(th, jnp.ones(th.shape[1], dtype=bool), trace.diverged_at, trace.final, trace.exponent)
 
 
-def ended(moving: Moving, trace: Trace) -> Trace:
+def ended(moving: Moving, trace: Any) -> Trace:
     """Return the trace with the states in which the paths ended or left."""
     final = jnp.where(moving.live, moving.th, moving.final)
     return trace._replace(diverged_at=moving.diverged_at, final=final, exponent=moving.exponent)
 
 
-def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock, bins: Bins, trace: Trace) -> Trace:
+def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock, bins: Bins, trace: Any) -> Trace:
     """Return the trace with the present state added, weighted by the time dt (P,) that a path spends in it."""
     early = clock.burn_in * (1.0 - 1e-12)
     path = jnp.arange(moving.th.shape[1])
