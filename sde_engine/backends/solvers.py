@@ -15,7 +15,7 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.scan import noise
-from sde_engine.backends.scan.loop import between_looks, stacked
+from sde_engine.backends.scan.loop import between_looks
 from sde_engine.backends.scan.record import Moving, Setting, beginning, ended, guard, look
 from sde_engine.backends.trace import LANES, Clock, Job, Trace
 from sde_engine.errors import Incompatible, SpecError
@@ -111,7 +111,7 @@ def _noisy(setting: Setting, equation: Ito, scheme: str, columns: int) -> Any:
 
         def update(n: Any, carry: Any) -> Any:
             (moving,) = carry
-            return (moving._replace(th=jax.vmap(step, (None, 1, 0), 1)(n, moving.th, paths)),)
+            return (moving._replace(th=tuple(jax.vmap(step, (None, 1, 0), 1)(n, jnp.stack(moving.th), paths))),)
 
         return between_looks(setting, update, p, clock, bins, (beginning(th, trace),), trace)
 
@@ -123,14 +123,14 @@ def _flow(setting: Setting, velocity: Any, tolerances: Tolerances) -> Any:
     @jax.jit
     def run(th: Any, times: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any) -> Trace:
         def slope(y: Any, args: Any) -> Any:
-            return stacked(velocity(tuple(y), p, h), ())
+            return jnp.stack(jnp.broadcast_arrays(*velocity(tuple(y), p, h)))
 
         states = jax.vmap(lambda y: flow_states(slope, tolerances, y, times, None), 1, 2)(th)  # (looks, width, P)
         plain = setting._replace(symmetric_origin=False)  # nothing is rescaled: a solver has an absolute error
 
         def one(carry: Any, at: Any) -> Any:
             (moving, trace), (t, th) = carry, at
-            moving = guard(plain, moving._replace(th=jnp.where(moving.live, th, 0.0)), t)
+            moving = guard(plain, moving._replace(th=tuple(jnp.where(moving.live, th, 0.0))), t)
             weight = jnp.where(t < clock.end * (1.0 - 1e-12), clock.dt, 0.0)  # the end is no look
             return (moving, look(setting, p, moving, t, weight, clock, bins, trace)), None
 

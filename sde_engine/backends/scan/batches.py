@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from sde_engine import rng
 from sde_engine.backends.scan import noise
+from sde_engine.components import add as add_components
 
 
 class Draw(NamedTuple):
@@ -31,7 +32,7 @@ def sum_of_gradients(
 
         def one(total: Any, example: Any) -> Any:
             gradient = example_gradient(theta, tuple(example.T), p)
-            return jnp.stack([old + g for old, g in zip(total, gradient, strict=True)]), None
+            return add_components(total, gradient), None
 
         return jax.lax.scan(one, total, jnp.moveaxis(examples, 1, 0))[0], memory
 

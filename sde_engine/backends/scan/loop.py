@@ -14,8 +14,9 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends.scan import noise
 from sde_engine.backends.scan.batches import Draw, sum_of_gradients
-from sde_engine.backends.scan.record import Moving, Setting, beginning, ended, guard, look
+from sde_engine.backends.scan.record import Moving, Setting, beginning, ended, guard, look, rows
 from sde_engine.backends.trace import Clock, Job, Trace
+from sde_engine.components import scale
 from sde_engine.kernel import Kernel, Minibatch
 
 PATHS = 1024  # in a block
@@ -39,11 +40,6 @@ def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: 
         found = run(th, paths, np.uint64(job.seed), job.params, kernel.settings, job.clock, job.bins, trace, *more)
         for array, new in zip(trace, found, strict=True):
             array[...] = new
-
-
-def stacked(components: Any, shape: tuple[int, ...]) -> jax.Array:
-    """Return components as rows of one array; a constant one is a number."""
-    return jnp.stack([jnp.broadcast_to(x, shape) for x in components])
 
 
 def between_looks(setting: Setting, update: Any, p: Any, clock: Clock, bins: Any, carry: Any, trace: Trace) -> Trace:
@@ -81,10 +77,10 @@ def _fixed(setting: Setting, step: Any, columns: int) -> Any:
             moving, z = carry
             # One counter serves four steps.
             z = jax.lax.cond(n % 4 == 0, lambda: noise.quad(seed, paths, rng.INCREMENT, columns, n // 4), lambda: z)
-            th = stacked(step(tuple(moving.th), tuple(z[n % 4]), dt, root, p, h), paths.shape)
-            return moving._replace(th=th), z
+            now = jax.lax.select_n((n % 4).astype(jnp.int32), *z)
+            return moving._replace(th=rows(step(moving.th, tuple(now), dt, root, p, h), paths)), z
 
-        carry = beginning(th, trace), jnp.zeros((4, columns, count))
+        carry = beginning(th, trace), (jnp.zeros((columns, count)),) * 4
         return between_looks(setting, update, p, clock, bins, carry, trace)
 
     return run
@@ -100,14 +96,13 @@ def _minibatch(setting: Setting, step: Any, example_gradient: Any, draw: Draw) -
 
         def update(n: Any, carry: Any) -> Any:
             moving, memory = carry
-            theta, total = tuple(moving.th[: setting.dim]), jnp.zeros((setting.dim, len(paths)))
+            theta, total = moving.th[: setting.dim], (jnp.zeros(len(paths)),) * setting.dim
             for part, weight in enumerate(weights):
                 if part > 0:
-                    total = total * (weights[part - 1] / weight)
+                    total = scale(weights[part - 1] / weight, total)
                 total, memory = add_batch(n * len(weights) + part, theta, total, memory)
-            mean = total * (weights[-1] / draw.batch)
-            th = stacked(step(tuple(moving.th), tuple(mean), p, h), paths.shape)
-            return moving._replace(th=th), memory
+            mean = scale(weights[-1] / draw.batch, total)
+            return moving._replace(th=rows(step(moving.th, mean, p, h), paths)), memory
 
         return between_looks(setting, update, p, clock, bins, (beginning(th, trace), begin), trace)
 
@@ -121,7 +116,7 @@ def _adaptive(setting: Setting, step: Any, size: Any, columns: int) -> Any:
         count = len(paths)
 
         def longest(moving: Moving, t: Any) -> Any:
-            own = jnp.minimum(size(tuple(moving.th), p, h), clock.dt)
+            own = jnp.minimum(size(moving.th, p, h), clock.dt)
             left = (clock.end - t) * moving.live
             return jnp.where(own < left, own, left)
 
@@ -136,12 +131,12 @@ def _adaptive(setting: Setting, step: Any, size: Any, columns: int) -> Any:
             def one(carry: Any, z: Any) -> Any:
                 moving, t, _ = carry
                 dt = longest(moving, t)
-                th = stacked(step(tuple(moving.th), tuple(z), dt, jnp.sqrt(dt), p, h), paths.shape)
+                th = rows(step(moving.th, tuple(z), dt, jnp.sqrt(dt), p, h), paths)
                 # A path that is done takes no steps of length zero beyond its group of four: they would round its state.
-                moving = moving._replace(th=jnp.where(moves, th, moving.th))
-                return (moving, jnp.where(dt >= clock.end - t, clock.end, t + dt), dt), None
+                th = tuple(jnp.where(moves, new, old) for new, old in zip(th, moving.th, strict=True))
+                return (moving._replace(th=th), jnp.where(dt >= clock.end - t, clock.end, t + dt), dt), None
 
-            (moving, t, last), _ = jax.lax.scan(one, (moving, t, last), z)
+            (moving, t, last), _ = jax.lax.scan(one, (moving, t, last), jnp.stack(z))
             return n + 4, guard(setting, moving, t), t, last
 
         def segment(state: Any) -> Any:

@@ -32,12 +32,12 @@ def columns(seed: Any, path: Any, stream: int, width: int, first: Any, count: in
     return jax.vmap(lambda one: normals(seed, path, one, first, count), out_axes=1)(streams)
 
 
-def quad(seed: Any, paths: Any, stream: int, width: int, counter: Any) -> jax.Array:
-    """Return (4, width, paths) standard normals, those of one counter for many paths: column i is stream + i."""
+def quad(seed: Any, paths: Any, stream: int, width: int, counter: Any) -> tuple[jax.Array, ...]:
+    """Return four (width, paths) standard normals, those of one counter for many paths: row i is stream + i."""
     streams = jnp.uint64(stream) + jnp.arange(width, dtype=jnp.uint64)[:, None]
     paths, counter, seed = (jnp.asarray(x, dtype=jnp.uint64) for x in (paths, counter, seed))
-    words = rng.words_of(paths, streams, counter, seed)
-    return _box_muller(jnp.stack(words))
+    a, b, c, d = rng.words_of(paths, streams, counter, seed)
+    return *_pair(a, b), *_pair(c, d)
 
 
 def signs(seed: Any, path: Any, stream: int, width: int, first: Any, count: int) -> jax.Array:
@@ -83,11 +83,13 @@ def _slice(quads: jax.Array, first: Any, count: int) -> jax.Array:
 
 
 def _box_muller(quads: jax.Array) -> jax.Array:
-    u = (quads.astype(jnp.float64) + 0.5) * 2.0**-32
-    radius = jnp.sqrt(-2.0 * jnp.log(u[::2]))
-    angle = _TURN * (u[1::2] - 0.5)
-    pairs = jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=1)
-    return pairs.reshape(quads.shape)
+    return jnp.stack(_pair(quads[::2], quads[1::2]), axis=1).reshape(quads.shape)
+
+
+def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    u, v = ((word.astype(jnp.float64) + 0.5) * 2.0**-32 for word in (a, b))
+    radius, angle = jnp.sqrt(-2.0 * jnp.log(u)), _TURN * (v - 0.5)
+    return radius * jnp.cos(angle), radius * jnp.sin(angle)
 
 
 def _below(word: jax.Array, count: Any) -> jax.Array:

@@ -22,10 +22,10 @@ from sde_engine.components import log, square_norm
 class Moving(NamedTuple):
     """What changes from step to step; the sums of a `Trace` change only at a look."""
 
-    th: jax.Array  # (width, P)
+    th: tuple[jax.Array, ...]  # rows (P,); one array of them would be taken apart and put together at every step
     live: jax.Array  # (P,) bool
     diverged_at: jax.Array  # (P,)
-    final: jax.Array  # (width, P)
+    final: tuple[jax.Array, ...]  # rows (P,)
     exponent: jax.Array  # (P,)
 
 
@@ -39,46 +39,55 @@ class Setting(NamedTuple):
 
 def beginning(th: jax.Array, trace: Any) -> Moving:
     """Return the start of a block."""
-    return Moving(th, jnp.ones(th.shape[1], dtype=bool), trace.diverged_at, trace.final, trace.exponent)
+    return Moving(tuple(th), jnp.ones(th.shape[1], dtype=bool), trace.diverged_at, tuple(trace.final), trace.exponent)
+
+
+def rows(components: Any, paths: Any) -> tuple[jax.Array, ...]:
+    """Return each component as a row over paths; a constant one is a number."""
+    return tuple(jnp.broadcast_to(x, (len(paths),)) for x in components)
 
 
 def ended(moving: Moving, trace: Any) -> Trace:
     """Return the trace with the states in which the paths ended or left."""
-    final = jnp.where(moving.live, moving.th, moving.final)
-    return trace._replace(diverged_at=moving.diverged_at, final=final, exponent=moving.exponent)
+    final = [jnp.where(moving.live, x, y) for x, y in zip(moving.th, moving.final, strict=True)]
+    return trace._replace(diverged_at=moving.diverged_at, final=jnp.stack(final), exponent=moving.exponent)
 
 
 def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock, bins: Bins, trace: Any) -> Trace:
     """Return the trace with the present state added, weighted by the time dt (P,) that a path spends in it."""
     early = clock.burn_in * (1.0 - 1e-12)
-    path = jnp.arange(moving.th.shape[1])
+    path = jnp.arange(len(moving.live))
     weight = jnp.where(t >= early, dt * moving.live, 0.0)
     window = jnp.clip(((t - early) / clock.window).astype(jnp.int64), 0, trace.weight.shape[0] - 1)
-    window = jnp.broadcast_to(window, path.shape)
-    theta = tuple(moving.th[: setting.dim])
-    values = _rows([formula(theta, p) for formula in setting.observables], len(path))
+    theta = moving.th[: setting.dim]
+    values = rows([formula(theta, p) for formula in setting.observables], path)
     recorded = weight > 0.0
-    reference = jnp.where(recorded & jnp.isnan(trace.reference), values, trace.reference)
-    d = jnp.where(recorded, values - reference, 0.0)
+    reference = [
+        jnp.where(recorded & jnp.isnan(old), new, old) for old, new in zip(trace.reference, values, strict=True)
+    ]
+    d = [jnp.where(recorded, new - old, 0.0) for new, old in zip(values, reference, strict=True)]
     slots = [*d, *(d[k] * d[m] for k in range(len(d)) for m in range(k, len(d)))]
     if setting.symmetric_origin:
         slots.append(log(square_norm(theta)) + 2.0 * LOG_RESCALE * moving.exponent)
-    shares = jnp.where(recorded, weight * _rows(slots, len(path)), 0.0)
-    histogram = trace.histogram
+    sums, histogram = trace.sums, trace.histogram
+    for k, slot in enumerate(slots):
+        sums = _added(sums, window, k, jnp.where(recorded, weight * slot, 0.0))
     for b in range(len(bins.observable)):
-        column = _column(jnp.take(d + reference, bins.observable[b], axis=0), bins, b)
-        histogram = histogram.at[column, path].add(weight)
-    return trace._replace(
-        reference=reference,
-        weight=trace.weight.at[window, path].add(weight),
-        sums=trace.sums.at[window, : len(slots), path].add(shares.T),
-        histogram=histogram,
-    )
+        value = jax.lax.select_n(
+            bins.observable[b].astype(jnp.int32), *(x + y for x, y in zip(d, reference, strict=True))
+        )
+        histogram = histogram.at[_column(value, bins, b), path].add(weight)
+    times = _added(trace.weight[:, None], window, 0, weight)[:, 0]
+    return trace._replace(reference=jnp.stack(reference), weight=times, sums=sums, histogram=histogram)
 
 
-def _rows(rows: list[Any], paths: int) -> jax.Array:
-    """Return (rows, paths); a row that is constant is one number."""
-    return jnp.array([jnp.broadcast_to(row, (paths,)) for row in rows]).reshape(len(rows), paths)
+def _added(sums: jax.Array, window: jax.Array, k: int, share: jax.Array) -> jax.Array:
+    """Return sums (W, M, P) with the share (P,) added to slot k of each path's window, or of the one window of all."""
+    if window.ndim == 0:
+        return sums.at[window, k].add(share)
+    # XLA's scatter takes one path at a time; adding zeros to the other windows is faster.
+    chosen = jnp.arange(len(sums))[:, None] == window
+    return sums.at[:, k].add(jnp.where(chosen, share, 0.0))
 
 
 def _column(x: jax.Array, bins: Bins, b: int) -> jax.Array:
@@ -93,13 +102,14 @@ def _column(x: jax.Array, bins: Bins, b: int) -> jax.Array:
 def guard(setting: Setting, moving: Moving, t: Any) -> Moving:
     """Freeze the paths that have left at the clock t, rescale those that collapse."""
     th, live, diverged_at, final, exponent = moving
-    square = square_norm(tuple(th))
+    square = square_norm(th)
     left = live & ~(square < BLOWN_UP * BLOWN_UP)
-    diverged_at, final = jnp.where(left, t, diverged_at), jnp.where(left, th, final)
-    th, live = jnp.where(left, 0.0, th), live & ~left
+    diverged_at = jnp.where(left, t, diverged_at)
+    final = tuple(jnp.where(left, x, y) for x, y in zip(th, final, strict=True))
+    th, live = tuple(jnp.where(left, 0.0, x) for x in th), live & ~left
     if setting.symmetric_origin:
         tiny = live & (square < TINY_SQUARE) & (square > 0.0)
         back = live & ~tiny & (exponent < 0.0) & (square > SMALL_SQUARE)
-        th = th * jnp.where(tiny, RESCALE, jnp.where(back, 1.0 / RESCALE, 1.0))
-        exponent = exponent + back - tiny
+        factor = jnp.where(tiny, RESCALE, jnp.where(back, 1.0 / RESCALE, 1.0))
+        th, exponent = tuple(x * factor for x in th), exponent + back - tiny
     return Moving(th, live, diverged_at, final, exponent)
