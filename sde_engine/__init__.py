@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from sde_engine import plot as plot
     from sde_engine.discovery import list_models as list_models
     from sde_engine.discovery import load_model as load_model
+    from sde_engine.dynamics.entropic_flow import EntropicFlow as EntropicFlow
     from sde_engine.dynamics.gaussian_sgd import GaussianSgd as GaussianSgd
     from sde_engine.dynamics.gradient_flow import GradientFlow as GradientFlow
     from sde_engine.dynamics.langevin import Langevin as Langevin
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "EntropicFlow": "dynamics.entropic_flow",
     "Examples": "model",
     "GaussianSgd": "dynamics.gaussian_sgd",
     "GradientFlow": "dynamics.gradient_flow",

@@ -12,8 +12,8 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
-from sde_engine.errors import SpecError, unknown
-from sde_engine.kernel import Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run as Run
 from sde_engine.run import clock_of
@@ -26,7 +26,7 @@ from sde_engine.stats.quantity import Quantity
 if TYPE_CHECKING:
     import xarray
 
-BACKENDS = ("numba", "numpy")
+BACKENDS = ("numba", "numpy", "jax", "diffrax")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
@@ -69,6 +69,7 @@ def trace_of(
         bins,
         run.seed,
     )
+    _check_backend(backend, kernel, clock)
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = _block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
@@ -86,12 +87,33 @@ def trace_of(
     return Trace(*joined), clock
 
 
+def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        solvers.check(kernel, clock)
+        return
+    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
+    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+        raise Incompatible(
+            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+        )
+
+
 def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
     """Return what runs a block, and the number of paths it takes at a time."""
     if backend == "numpy":
         from sde_engine.backends import reference
 
         return reference.run_block, LANES
+    if backend == "jax":
+        from sde_engine.backends.scan import loop
+
+        return loop.run_block, loop.PATHS
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        return solvers.run_block, solvers.PATHS
     from sde_engine.backends.lanes import adaptive, diffusion, minibatch
 
     if isinstance(kernel, Minibatch):
@@ -165,7 +187,9 @@ def simulate(
     statistics : histograms of observables
     start : one state (d,) or several (M, d) around which the paths start, path i at state i mod M; None: the model's
         overdispersed starts, one or more an orthant
-    backend : "numba" or "numpy" (the slow reference); they give the same bits
+    backend : "numba" or "numpy" (the slow reference), which give the same bits; "jax", which gives the same paths to
+        rounding and runs where JAX runs; "diffrax", its solvers on the same paths ("euler_maruyama", "milstein",
+        "heun") and adaptive or implicit ones for flows
     threads : None for all cores; the result does not depend on it
 
     Returns

@@ -5,6 +5,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.model import Model
+from sde_engine.scheme import Ito
 from sde_engine.values import is_finite, is_whole
 
 Sampling = Literal["iid", "without_replacement", "epoch"]
@@ -24,12 +25,23 @@ class Hyper(NamedTuple):
         return self.eta / self.batch
 
 
+class Tolerances(NamedTuple):
+    """How a flow is solved in steps of its own choice: errors of a step, implicitly or not, up to rest or to the end."""
+
+    rtol: float
+    atol: float
+    implicit: bool
+    steady: bool
+
+
 class Diffusion(NamedTuple):
     """A step driven by standard normals.
 
     `step(state, z, dt, root_dt, p, h)` returns the next state; `size(state, p, h)`, where given, returns the step that
     the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
-    `is_discrete` says that a step is an update of SGD and not a stretch of continuous time.
+    `is_discrete` says that a step is an update of SGD and not a stretch of continuous time. A step that discretises an
+    equation names it, so that solvers of others can take it over: `equation` and `scheme`, or `velocity` and
+    `tolerances` of a flow.
     """
 
     width: int
@@ -39,6 +51,10 @@ class Diffusion(NamedTuple):
     dt: float
     settings: Any  # the NamedTuple handed to step and size as h
     is_discrete: bool = False
+    equation: Ito | None = None
+    scheme: str = ""
+    velocity: Callable[..., Any] | None = None
+    tolerances: Tolerances | None = None
 
 
 class Minibatch(NamedTuple):

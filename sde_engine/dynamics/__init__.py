@@ -1,4 +1,4 @@
-"""What moves the parameters: discrete SGD, its Gaussian twin, the Langevin equation, gradient flow.
+"""What moves the parameters: discrete SGD, its Gaussian twin, the Langevin equation, deterministic flows.
 
 Each is a frozen dataclass with a `kind` and a `kernel(model, hyper)`; simulation, storage and plots never learn which.
 This module turns them into words and plain data, and back.

@@ -44,11 +44,19 @@ class _Settings(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Scheme, order: int) -> tuple[Any, Any]:
-    """Return (step, size); the same formulas give the same objects, so a backend compiles them once."""
+def descent(gradient: Formula) -> Formula:
+    """Return (theta, p, h) -> -(grad L + h.weight_decay theta)."""
 
-    def first_order(theta: Any, p: Any, h: Any) -> Any:
+    def downhill(theta: Any, p: Any, h: Any) -> Any:
         return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
+
+    return downhill
+
+
+@lru_cache(maxsize=64)
+def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Scheme, order: int) -> tuple[Any, Any, Ito]:
+    """Return (step, size, equation); the same formulas give the same objects, so a backend compiles them once."""
+    first_order = descent(gradient)
 
     def second_order(theta: Any, p: Any, h: Any) -> Any:
         # With f = -grad L_decay this is f - (eta / 2) Df f, and Df f = (f(theta + e f) - f(theta - e f)) / (2 e) with
@@ -63,7 +71,7 @@ def _compose(gradient: Formula, noise_factor: Formula, chart: Any, scheme: Schem
         return scale_matrix(-h.amplitude, noise_factor(theta, p))
 
     system = Ito(first_order if order == 1 else second_order, factor, chart)
-    return scheme.build(system), None if scheme.size is None else scheme.size(system)
+    return scheme.build(system), None if scheme.size is None else scheme.size(system), system
 
 
 @lru_cache(maxsize=256)
@@ -138,13 +146,13 @@ class Langevin:
         """Return the step for this model; refuse a scheme that does not serve its noise."""
         temperature = noise_temperature(model, hyper, self.sampling)
         scheme = self._scheme(model)
-        step, size = _compose(model.gradient, model.noise_factor, model.log_chart, scheme, int(self.order))
+        step, size, equation = _compose(model.gradient, model.noise_factor, model.log_chart, scheme, int(self.order))
         dt = self.dt or default_step(model, hyper, scheme.step_factor)
         amplitude = sqrt(temperature)
         tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
         width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
-        return Diffusion(width, columns, step, size, dt, settings)
+        return Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
 
     def accuracy(self, model: Model) -> float:
         """Return the order in dt of the solver's error of an average."""

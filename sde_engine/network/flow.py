@@ -4,7 +4,6 @@ Adaptive, explicit by default; implicit where the loss is stiff; stopped at a st
 that of SGD, t = eta * updates.
 """
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -12,39 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_engine.conventions import CONVENTIONS
-from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Hyper, Sampling, sampling_factor
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Hyper, Sampling, Tolerances, sampling_factor
 from sde_engine.network.entropic import entropic_formula
 from sde_engine.network.model import NetworkModel, weighted_loss
 
 if TYPE_CHECKING:
     import xarray
-
-MAX_STEPS = 20_000  # steps of a flow; one that needs more gives NaN (ReLU kinks under tight tolerances do)
-
-
-@dataclass(frozen=True)
-class EntropicFlow:
-    """The flow d theta = -grad F dt of the entropic loss, the noise-free skeleton of SGD.
-
-    Parameters
-    ----------
-    sampling : "iid", "without_replacement" or "epoch": the finite-population factor of the noise in F
-    implicit : solve by an implicit method (Kvaerno 5(4), for stiff losses) instead of an explicit one (Tsitouras 5(4))
-    rtol, atol : tolerances of the adaptive steps
-    steady : stop where |velocity| < atol + rtol |theta|, and keep that state to the end
-    """
-
-    sampling: Sampling = "iid"
-    implicit: bool = False
-    rtol: float = 1e-7
-    atol: float = 1e-9
-    steady: bool = False
-    kind = "entropic_flow"
-
-    def kernel(self, model: Any, hyper: Hyper) -> Any:
-        """Refuse: this flow is run by diffrax on networks."""
-        raise Incompatible("EntropicFlow with tolerances serves networks; give a NetworkModel")
 
 
 def flow_dataset(
@@ -82,39 +55,12 @@ def flow_dataset(
 
 def flow_paths(net: NetworkModel, dynamics: Any, hyper: Hyper, theta: Any, clock: np.ndarray) -> Any:
     """Return the states (paths, times, P) of the flow at the times of the clock, the first of them the start."""
-    import diffrax
+    from sde_engine.backends.solvers import flow_states
 
     velocity = _velocity(net, dynamics, hyper)
-    implicit = getattr(dynamics, "implicit", False)
-    rtol, atol = getattr(dynamics, "rtol", 1e-7), getattr(dynamics, "atol", 1e-9)
-    solver: Any = diffrax.Kvaerno5() if implicit else diffrax.Tsit5()
-    steady = getattr(dynamics, "steady", False)
-    event = diffrax.Event(diffrax.steady_state_event(rtol, atol)) if steady else None
-    term = diffrax.ODETerm(lambda t, y, examples: velocity(y, examples))
-
-    def one(start: Any, examples: Any) -> Any:
-        solution = diffrax.diffeqsolve(
-            term,
-            solver,
-            clock[0],
-            clock[-1],
-            None,
-            start,
-            examples,
-            saveat=diffrax.SaveAt(ts=jnp.asarray(clock), t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-            max_steps=MAX_STEPS,
-            event=event,
-            throw=False,
-        )
-        # A flow that stopped early keeps its last state, which diffrax saves right after those at the reached times.
-        saved = jnp.sum(jnp.isfinite(solution.ts))
-        order = jnp.minimum(jnp.arange(len(clock)), saved - 1)
-        reached = solution.ys[order]
-        stopped = (solution.result == diffrax.RESULTS.successful) | diffrax.is_event(solution.result)
-        return jnp.where(stopped, reached, jnp.nan)
-
-    return jax.jit(jax.vmap(one, (0, None)))(theta, net.examples)
+    tolerances = Tolerances(dynamics.rtol, dynamics.atol, dynamics.implicit, dynamics.steady)
+    solved = jax.vmap(lambda start, examples: flow_states(velocity, tolerances, start, clock, examples), (0, None))
+    return jax.jit(solved)(theta, net.examples)
 
 
 def _mean_loss(net: NetworkModel) -> Any:

@@ -19,8 +19,8 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from sde_engine import rng
+from sde_engine.backends.scan import noise
 from sde_engine.errors import Incompatible, SpecError
-from sde_engine.network import noise
 from sde_engine.network.declaration import Declaration
 from sde_engine.network.precision import in_double
 

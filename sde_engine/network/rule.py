@@ -14,9 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_engine import rng
+from sde_engine.backends.scan import noise
 from sde_engine.errors import Incompatible
 from sde_engine.kernel import Hyper, Sampling, batches_of_epoch, sampling_factor
-from sde_engine.network import noise
 from sde_engine.network.model import MAX_EXAMPLES, NetworkModel, weighted_gradient
 from sde_engine.network.weights import diffusion_weights
 

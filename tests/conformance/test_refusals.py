@@ -15,6 +15,7 @@ import pytest
 import sde_engine
 from sde_engine.discovery import load_model
 from sde_engine.dynamics import from_spec
+from sde_engine.dynamics.entropic_flow import EntropicFlow
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
@@ -137,6 +138,8 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("dt is 0.0; a finite number above 0", lambda: Langevin(dt=0.0)),
     ("tolerance is nan; a finite number above 0", lambda: Langevin(tolerance=float("nan"))),
     ("dt is -1; a finite number above 0", lambda: GradientFlow(-1)),
+    ("rtol is 0.0; a finite number above 0", lambda: GradientFlow(rtol=0.0)),
+    ("unknown sampling 'epochs'; did you mean 'epoch'", lambda: EntropicFlow(sampling="epochs")),  # type: ignore[arg-type]
     ("order is 3; an equation of order 1 or 2 in eta", lambda: Langevin(order=3)),  # type: ignore[arg-type]
     ("levels is 0; a whole number, 1 or more", lambda: Svag(0)),
     ("the two minibatches of a step must be independent", kernel(Svag(sampling="epoch"), STORED)),
@@ -168,6 +171,22 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
+    (
+        "implicit or stops at a steady state is solved by backend 'diffrax'",
+        simulated(dynamics=GradientFlow(steady=True)),
+    ),
+    (
+        "backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'",
+        simulated(backend="diffrax"),
+    ),
+    (
+        "backend 'diffrax' has no solver that is our scheme 'log_platen'; accepted: euler_maruyama, heun, milstein",
+        simulated(dynamics=Langevin(), backend="diffrax"),
+    ),
+    (
+        "this flow is looked at .* times, and backend 'diffrax' keeps every look",
+        simulated(dynamics=GradientFlow(), backend="diffrax", time=1e6),
+    ),
     (r"start has shape \(1, 3\); finite states of 2 numbers", simulated(start=(1.0, 2.0, 3.0))),
     ("start has shape .*; finite states of 2 numbers", simulated(start=(float("nan"), 1.0))),
     ("start is 'here'; one state of 2 numbers", simulated(start="here")),

@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from small_networks import equinox_network, mean_network, online_network, quartic_network, relu_network
 
+from sde_engine.backends.scan import noise
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.errors import CorruptData, Incompatible, SpecError, StoreError
 from sde_engine.kernel import Hyper
-from sde_engine.network import EntropicFlow, noise, simulate_network
+from sde_engine.network import EntropicFlow, simulate_network
 from sde_engine.network.entropic import entropic_force, entropic_loss
 from sde_engine.network.model import NetworkModel, drawn_examples, example_gradients, mean_gradient
 from sde_engine.testing.bound import assert_within
