@@ -43,8 +43,11 @@ def quad(seed: Any, paths: Any, stream: int, width: int, counter: Any) -> tuple[
 def signs(seed: Any, path: Any, stream: int, width: int, first: Any, count: int) -> jax.Array:
     """Return (count, width) fair signs: column i is stream + i."""
     streams = jnp.uint64(stream) + jnp.arange(width, dtype=jnp.uint64)
-    drawn = jax.vmap(lambda one: words(seed, path, one, first, count), out_axes=1)(streams)
-    return 1.0 - 2.0 * (drawn >> jnp.uint64(31)).astype(jnp.float64)
+    start = jnp.asarray(first) // rng.SIGNS
+    index = jnp.asarray(first) - start * rng.SIGNS + jnp.arange(count)
+    held = 4 * ((count + 2 * rng.SIGNS - 2) // rng.SIGNS)
+    drawn = jax.vmap(lambda one: words(seed, path, one, 4 * start, held), out_axes=1)(streams)[index // 32]
+    return 1.0 - 2.0 * ((drawn >> (index % 32).astype(jnp.uint64)[:, None]) & jnp.uint64(1)).astype(jnp.float64)
 
 
 def rows(seed: Any, path: Any, first: Any, count: int, batch: int, size: int) -> jax.Array:
