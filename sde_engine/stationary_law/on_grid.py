@@ -14,7 +14,7 @@ from sde_engine.kernel import Hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw
 from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, ray_grid
-from sde_engine.stationary_law.law import PROBABILITIES, Line, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
 from sde_engine.stationary_law.support import Support
 from sde_engine.theory.root_finding import find_root
 
@@ -119,9 +119,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
         method="fokker_planck",
         label=label,
         lines=lines,
-        coordinates=coordinates,
-        density=density,
-        density_error=spread,
+        shape=Shape(coordinates, density, spread),
         mass_outside=outside,
         is_normalisable=bool(np.isfinite(outside)),
         reason=reason,
@@ -250,8 +248,7 @@ def tabulated(model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place
             method="closed_form",
             label=place.label,
             lines=lines,
-            coordinates=coordinates,
-            density=closed.density(grid.nodes),
+            shape=Shape(coordinates, closed.density(grid.nodes)),
             mass_outside=0.0,
             reason="every curvature is positive",
             verdict=verdict,
@@ -266,8 +263,7 @@ def tabulated(model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place
         method="closed_form",
         label=place.label,
         lines=(line,),
-        coordinates={place.names[0]: x},
-        density=closed.pdf(x),
+        shape=Shape({place.names[0]: x}, closed.pdf(x)),
         mass_outside=outside,
         reason="the integral of the closed form converges",
         verdict=verdict,
