@@ -32,15 +32,15 @@ def carried(
 def _labelled(
     model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: str, dynamics: str
 ) -> StationaryLaw:
-    if np.isinf(law.outside[0]) and place.is_ray:
+    if law.collapsed:
         return point_mass(
             model,
             hyper,
             method="transfer_operator",
             label=label,
             names=place.names,
-            reason="the mass piles up at 0",
-            verdict=f"collapsed: batches shrink ln r on average ({law.axis.cells} cells down to r = {law.axis.low:.1g})",
+            reason="batches shrink ln r near 0 on average",
+            verdict="collapsed: E ln|f(r) / r| of one update is negative at 0",
         )
 
     def variable(r: NDArray) -> NDArray:
@@ -61,8 +61,7 @@ def _labelled(
         lines=(line,),
         shape=shape,
         mass_outside=outside,
-        is_normalisable=bool(np.isfinite(outside)),
-        reason="the chain comes back to a bounded set" if np.isfinite(outside) else "mass piles up at an end",
+        reason="the chain comes back to a bounded set",
         verdict=verdict,
         attributes={"dynamics": dynamics, "residual": law.residual, "density_error": change},
         extra=_relaxation(law, place.names[0], variable),
@@ -134,7 +133,8 @@ def _relaxation(law: ChainLaw, name: str, variable: Callable[[NDArray], NDArray]
     rough = np.full(rates.shape, np.nan) if law.coarse is None else law.coarse.relaxation.rates
     change = np.full(rates.shape, np.nan)
     known = min(len(rates), len(rough))
-    change[:known] = np.abs(rates[:known] - rough[:known])
+    with np.errstate(invalid="ignore"):
+        change[:known] = np.where(rates[:known] == rough[:known], 0.0, np.abs(rates[:known] - rough[:known]))
     ordered = sets if variable(law.axis.faces[-1:])[0] > variable(law.axis.faces[:1])[0] else sets[::-1]
     return {
         "relaxation_rate": (("mode",), rates, {"long_name": "relaxation rate per unit of t", "units": "1"}),

@@ -6,7 +6,7 @@ mass is conserved, no entry is negative, and the means of smooth functions conve
 holds for laws without a density as well (a contracting map of two-point noise has a fractal one).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +20,11 @@ from sde_engine.transfer_operator.spectrum import Relaxation, relaxation, statio
 
 _STRIDE = 0.25  # clock that one application of the matrix covers when eigenvectors are sought
 _FLOOR = 1e-13  # relative mass below which a cell of a coarse law is left out
-_FAINT = 1e-9  # mass of a last cell that is no pile
 _HULL_ROOM = 1.02
+_DEEP = 1e-130  # where a logarithmic axis begins until it is known where the law does
 _LOG_CELL = 0.006  # wished width of a cell in ln r, if that takes up to so many cells:
 _MOST_CELLS = 16_000
+_SHALLOW = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,8 @@ class ChainLaw:
     mass : (cells,) sums to 1
     relaxation : rates and metastable sets; cells beyond the law's own have set -1
     residual : sum |P m - m|
-    outside : mass beyond the two ends, extrapolated; infinite where mass piles up at an end that the chain can leave
+    outside : mass beyond the two ends, which the end cells hold
+    collapsed : whether the law, on a ray, is the point mass at 0 in truth
     coarse : the same law on half as many cells, None at the coarsest
     """
 
@@ -44,6 +46,7 @@ class ChainLaw:
     relaxation: Relaxation
     residual: float
     outside: tuple[float, float]
+    collapsed: bool = False
     coarse: "ChainLaw | None" = None
 
 
@@ -70,9 +73,7 @@ def chain_laws(chain: Chain, axis: Axis, *, with_coarse: bool = True) -> tuple[C
     rough = chain_laws(chain, axis.coarser(), with_coarse=False) if with_coarse else ()
     laws = [_law(chain, axis, matrix, cells) for cells in classes]
     paired = rough if len(rough) == len(laws) else (None,) * len(laws)
-    return tuple(
-        ChainLaw(x.axis, x.mass, x.relaxation, x.residual, x.outside, y) for x, y in zip(laws, paired, strict=True)
-    )
+    return tuple(replace(fine, coarse=half) for fine, half in zip(laws, paired, strict=True))
 
 
 def _classes(chain: Chain, axis: Axis, matrix: sparse.csc_matrix) -> list[NDArray]:
@@ -81,7 +82,7 @@ def _classes(chain: Chain, axis: Axis, matrix: sparse.csc_matrix) -> list[NDArra
     Only on a ray, where all paths fall to its end, that end is the law: the state has collapsed.
     """
     classes = closed_classes(matrix)
-    found = [cells for cells in classes if cells.size > 1 or 0 < cells[0] < axis.cells - 1]
+    found = [cells for cells in classes if not set(cells[:3].tolist()) <= {0, axis.cells - 1}]
     if not found and chain.is_ray:
         found = [cells for cells in classes if cells[0] == 0]
     if not found:
@@ -98,31 +99,33 @@ def _power(chain: Chain) -> int:
 
 def _law(chain: Chain, axis: Axis, matrix: sparse.csc_matrix, cells: NDArray) -> ChainLaw:
     mass, sets = np.zeros(axis.cells), np.full(axis.cells, -1)
-    if cells.size == 1:
-        mass[cells], sets[cells] = 1.0, 0
-        outside = (np.inf if cells[0] == 0 else 0.0, 0.0)
-        return ChainLaw(axis, mass, Relaxation(np.array([]), np.array([]), sets), 0.0, outside)
+    collapsed = chain.is_ray and cells[0] == 0 and growth(chain, axis.low) <= 0.0
+    if cells.size == 1 or collapsed:
+        mass[cells[0]], sets[cells[0]] = 1.0, 0
+        return ChainLaw(axis, mass, Relaxation(np.array([]), np.array([]), sets), 0.0, (0.0, 0.0), collapsed)
     inner = matrix[cells][:, cells].tocsc()
     mass[cells] = stationary_vector(inner, _power(chain))
     found = relaxation(inner, chain.eta, power=_power(chain))
     sets[cells] = found.sets
     residual = float(np.abs(matrix @ mass - mass).sum())
-    return ChainLaw(axis, mass, found._replace(sets=sets), residual, _outside(chain, axis, mass))
+    return ChainLaw(axis, mass, found._replace(sets=sets), residual, _outside(chain, axis, mass), collapsed)
+
+
+def growth(chain: Chain, x: float) -> float:
+    """Return E ln|f(x) / x| of one update: near 0 the exponent that decides whether a ray collapses."""
+    with np.errstate(divide="ignore"):
+        parts = [float(w @ np.log(np.abs(f[:, 0] / x))) for w, f in chain.images(np.array([x]))]
+    return sum(parts)
 
 
 def _outside(chain: Chain, axis: Axis, mass: NDArray) -> tuple[float, float]:
-    """Return the mass beyond each end: none where the axis holds the images of its own ends."""
+    """Return the mass beyond each end, which the end cells hold; none where the axis holds the images of its ends."""
     ends = axis.points(np.array([-0.5, axis.cells - 0.5]))[0]
     images = np.concatenate([part.ravel() for _, part in chain.images(ends)])
-    found = []
-    for leaves, last, inner in (
-        (images.min() < ends[0], mass[0], mass[1:3]),
-        (images.max() > ends[1], mass[-1], mass[-3:-1]),
-    ):
-        ratio = last / max(inner.max(), 1e-300)
-        tail = last / (1.0 - ratio) if ratio < 1.0 else (last if last < _FAINT else np.inf)
-        found.append(float(tail) if leaves and last > 0.0 else 0.0)
-    return found[0], found[1]
+    return (
+        float(mass[0]) if images.min() < ends[0] else 0.0,
+        float(mass[-1]) if images.max() > ends[1] else 0.0,
+    )
 
 
 def find_axis(chain: Chain, points: NDArray, cells: int) -> Axis:
@@ -183,8 +186,10 @@ def _hull(chain: Chain, low: float, high: float) -> tuple[float, float] | None:
 
 
 def _ray_axis(chain: Chain, scale: float, cells: int) -> Axis:
-    """Return a logarithmic axis. The share of ln r is kept by the matrix, so even a coarse one knows what collapses."""
+    """Return a logarithmic axis that holds the law and its fourth moment, as fine as that is allowed to be."""
     tops = np.geomspace(0.3, 1e4, 97) * scale
     high = next((t for t in tops if _image_hull(chain, 0.0, t)[1] <= t), tops[-1])
-    low, top, _ = _kept(chain, Axis(1e-60 * scale, float(high), 2400, "log"), moment=4)
+    if growth(chain, _DEEP * scale) <= 0.0:  # what is sought is at 0, or a law that never comes near it
+        return Axis(_SHALLOW * scale, float(high), cells, "log")
+    low, top, _ = _kept(chain, Axis(_DEEP * scale, float(high), 2400, "log"), moment=4)
     return Axis(low, top, int(np.clip(np.log(top / low) / _LOG_CELL, cells, _MOST_CELLS)), "log")

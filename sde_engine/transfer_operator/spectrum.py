@@ -20,7 +20,9 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, splu
 NUMBER = 4  # eigenvalues that are looked at
 SEPARATED = 4.0  # ratio of consecutive rates from which the slower ones are metastable
 _DENSE = 600
+_LARGE = 6000  # from here on a factorisation is quicker than many steps of Arnoldi
 _RESIDUAL = 1e-11
+_SHIFT = 1e-9
 _FORGOTTEN = 1e-12  # eigenvalue that counts as 0
 
 
@@ -41,16 +43,17 @@ class Relaxation(NamedTuple):
 
 def stationary_vector(matrix: sparse.spmatrix, power: int = 1) -> NDArray:
     """Return the law that an irreducible P leaves as it is; Arnoldi takes `power` steps at a time."""
-    _, vectors = _leading(matrix, 1, power)
-    law = np.abs(vectors[:, 0].real)
-    law /= law.sum()
-    if np.abs(matrix @ law - law).sum() > _RESIDUAL:
-        # One mass fixed: every operation of this LU adds numbers of one sign.
-        fixed = int(np.argmax(law))
-        rest = np.delete(np.arange(len(law)), fixed)
-        source = matrix[rest][:, [fixed]].toarray()[:, 0]
-        inner = sparse.identity(len(rest), format="csc") - matrix[rest][:, rest]
-        law = np.insert(np.abs(splu(inner.tocsc()).solve(source)), fixed, 1.0)
+    if matrix.shape[0] < _LARGE:
+        law = np.abs(_leading(matrix, 1, power)[1][:, 0].real)
+        law /= law.sum()
+    if matrix.shape[0] >= _LARGE or np.abs(matrix @ law - law).sum() > _RESIDUAL:
+        size = matrix.shape[0]
+        solver = splu((sparse.identity(size, format="csc") * (1.0 + _SHIFT) - matrix).tocsc())
+        law = np.full(size, 1.0 / size)
+        for _ in range(8):  # inverse iteration: each takes the other modes down by their rate over the shift
+            law = solver.solve(law)
+            law /= law.sum()
+        law = np.abs(law)
     for _ in range(4 * power):  # removes what is left of the fast modes
         law = matrix @ law
     return law / law.sum()
@@ -91,13 +94,14 @@ def _arnoldi(matrix: sparse.spmatrix, number: int, power: int) -> NDArray:
             x = matrix @ x
         return x
 
-    many = LinearOperator(matrix.shape, matvec=several, dtype=float)
-    try:
-        return eigs(many, k=number + 1, which="LM", v0=start, ncv=4 * number + 24, tol=1e-12, maxiter=30)[1]
-    except ArpackNoConvergence as stopped:  # fast modes of a fractal law are rough; the slow ones come first
-        if stopped.eigenvectors.shape[1] >= min(number, 2):
-            return stopped.eigenvectors
-    return eigs(matrix.tocsc(), k=number + 1, sigma=1.0 + 1e-9, v0=start, tol=1e-12)[1]
+    if size < _LARGE:
+        many = LinearOperator(matrix.shape, matvec=several, dtype=float)
+        try:
+            return eigs(many, k=number + 1, which="LM", v0=start, ncv=4 * number + 24, tol=1e-12, maxiter=30)[1]
+        except ArpackNoConvergence as stopped:  # fast modes of a fractal law are rough; the slow ones come first
+            if stopped.eigenvectors.shape[1] >= min(number, 2):
+                return stopped.eigenvectors
+    return eigs(matrix.tocsc(), k=number + 1, sigma=1.0 + _SHIFT, v0=start, tol=1e-12)[1]
 
 
 def _sets(rates: NDArray, vectors: NDArray, values: NDArray) -> NDArray:
