@@ -125,6 +125,33 @@ def _entropy(
     return amplitude * total
 
 
+def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: Any) -> "xarray.Dataset":
+    """Return loss and entropic loss along any curve or over any plane of points.
+
+    Parameters
+    ----------
+    theta : (d, n) points of a curve, or (d, n, m) of a plane, ...
+    as_entropic_loss : keyword arguments of `entropic_loss`
+    """
+    import xarray
+
+    points, hyper = np.asarray(theta, dtype=float), check_hyper(hyper)
+    if points.ndim < 2 or points.shape[0] != model.dim:
+        raise SpecError(f"theta has shape {points.shape}; ({model.dim}, n) or ({model.dim}, n, m, ...) is accepted")
+    dims = ("s",) if points.ndim == 2 else tuple(f"s{k}" for k in range(points.ndim - 1))
+    loss = np.broadcast_to(model.loss(tuple(points), model.params), points.shape[1:])
+    decay = 0.5 * hyper.weight_decay * np.sum(points**2, axis=0)
+    entropic = entropic_loss(model, hyper, points, **as_entropic_loss)
+    data = {
+        "loss": (dims, loss + 0.0, {"long_name": "loss, weight decay not included", "units": "1"}),
+        "loss_with_decay": (dims, loss + decay, {"long_name": "loss with weight decay", "units": "1"}),
+        "entropic_loss": (dims, entropic, {"long_name": "entropic loss", "units": "1"}),
+        "theta": (("component", *dims), points, {"long_name": "point", "units": "1"}),
+    }
+    attrs = {"model": model.name, **hyper._asdict()}
+    return xarray.Dataset(data, coords={"component": list(model.components)}, attrs=attrs)
+
+
 def orbit_profile(
     model: Model, hyper: Hyper, theta: ArrayLike, symmetry: str, s: ArrayLike, **as_entropic_loss: Any
 ) -> "xarray.Dataset":
@@ -133,26 +160,13 @@ def orbit_profile(
     The loss is constant there; F is a sum of exponentials with positive weights for a linear symmetric generator, so it
     is strictly convex in s. Keyword arguments are those of `entropic_loss`.
     """
-    import xarray
-
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
     points = _orbit(model, start, model.symmetries[symmetry], s)
-    loss = np.broadcast_to(model.loss(tuple(points), model.params), s.shape)
-    decay = 0.5 * hyper.weight_decay * np.sum(points**2, axis=0)
-    data = {
-        "loss": ("s", loss + 0.0, {"long_name": "loss, weight decay not included", "units": "1"}),
-        "loss_with_decay": ("s", loss + decay, {"long_name": "loss with weight decay", "units": "1"}),
-        "entropic_loss": (
-            "s",
-            entropic_loss(model, hyper, points, **as_entropic_loss),
-            {"long_name": "entropic loss", "units": "1"},
-        ),
-        "theta": (("component", "s"), points, {"long_name": "point of the orbit", "units": "1"}),
-    }
-    attrs = {"model": model.name, "symmetry": symmetry, **hyper._asdict()}
-    return xarray.Dataset(data, coords={"s": s, "component": list(model.components)}, attrs=attrs)
+    found = profile(model, hyper, points, **as_entropic_loss).assign_coords(s=s)
+    found.attrs["symmetry"] = symmetry
+    return found
 
 
 def _orbit(model: Model, start: NDArray, tangent: Any, s: NDArray) -> NDArray:

@@ -106,7 +106,9 @@ def stationary_laws(equation: Equation, grid: Grid) -> tuple[GridLaw, ...]:
         coarse = found[0] if len(found) == 1 else None
         reference = None if coarse is None else refined(coarse, grid)
     built = generator(equation, grid, reference=reference)
-    return tuple(_law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in closed_classes(built.matrix))
+    return tuple(
+        _law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in closed_classes(built.matrix)
+    )
 
 
 def refined(law: GridLaw, grid: Grid) -> NDArray:

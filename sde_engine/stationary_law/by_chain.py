@@ -29,9 +29,7 @@ def carried(
     return tuple(_labelled(model, hyper, place, law, label, names) for law, label in zip(laws, labels, strict=True))
 
 
-def _labelled(
-    model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: str, dynamics: str
-) -> StationaryLaw:
+def _labelled(model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: str, dynamics: str) -> StationaryLaw:
     if law.collapsed:
         return point_mass(
             model,
@@ -92,24 +90,16 @@ def _line(law: ChainLaw, name: str, variable: Callable[[NDArray], NDArray]) -> L
     def cdf(x: NDArray) -> NDArray:
         return np.interp(x, faces, below)
 
-    gaps, cdf_error = [np.inf, np.inf, np.full(len(quantiles), np.inf)], 1.0
+    mean_gap, variance_gap, quantile_gap, cdf_gap = np.inf, np.inf, np.full(len(quantiles), np.inf), 1.0
     if law.coarse is not None:
-        rough = _numbers(law.coarse, variable)
-        gaps = [np.abs(a - b) for a, b in zip((mean, variance, quantiles), rough, strict=True)]
+        few = _numbers(law.coarse, variable)
+        mean_gap, variance_gap = abs(mean - few[0]), abs(variance - few[1])
+        quantile_gap = np.abs(quantiles - few[2])
         _, coarse_faces, coarse_below = _mass_below(law.coarse, variable)
-        cdf_error = float(np.max(np.abs(cdf(coarse_faces) - coarse_below)))
-    rounding = 1e-13 * (abs(mean) + variance**0.5)
-    return Line(
-        name,
-        mean,
-        float(gaps[0]) + rounding,
-        variance,
-        float(gaps[1]) + 1e-13 * variance,
-        quantiles,
-        np.asarray(gaps[2]),
-        cdf,
-        cdf_error,
-    )
+        cdf_gap = float(np.max(np.abs(cdf(coarse_faces) - coarse_below)))
+    mean_gap += 1e-13 * (abs(mean) + variance**0.5)  # rounding
+    variance_gap += 1e-13 * variance
+    return Line(name, mean, mean_gap, variance, variance_gap, quantiles, quantile_gap, cdf, cdf_gap)
 
 
 def _density(law: ChainLaw, name: str, variable: Callable[[NDArray], NDArray]) -> tuple[Shape, float]:
@@ -119,7 +109,9 @@ def _density(law: ChainLaw, name: str, variable: Callable[[NDArray], NDArray]) -
     if law.coarse is None:
         return Shape({name: x}, height, np.full_like(height, np.inf)), np.inf
     _, coarse_faces, coarse_below = _mass_below(law.coarse, variable)
-    error = np.abs(height - np.interp(x, 0.5 * (coarse_faces[1:] + coarse_faces[:-1]), _slope(coarse_below, coarse_faces)))
+    error = np.abs(
+        height - np.interp(x, 0.5 * (coarse_faces[1:] + coarse_faces[:-1]), _slope(coarse_below, coarse_faces))
+    )
     return Shape({name: x}, height, error), float(np.sum(error * np.diff(faces)))
 
 

@@ -1,7 +1,7 @@
 """Closed forms of the stationary laws of discrete SGD: Gaussian on a bowl of Gaussian noise, else two moments.
 
-    quadratic             heavy ball, matrix step, any batch: the discrete Lyapunov equation; Gaussian if the noise is
-    linear_regression_1d  mean and variance for any data, with momentum; the law itself has no closed form
+quadratic             heavy ball, matrix step, any batch: the discrete Lyapunov equation; Gaussian if the noise is
+linear_regression_1d  mean and variance for any data, with momentum; the law itself has no closed form
 """
 
 from typing import Any

@@ -48,10 +48,14 @@ def _variables(model: Model, place: Support, grid: Grid) -> list[Function]:
     """Return each variable of the law as a function of grid coordinates (flattened nodes)."""
     if grid.dim > 1:
         return [lambda *x, k=k: x[k] for k in range(grid.dim)]
-    if model.dim == 1:
-        one = Support(place.label, place.names, np.ones(1), False)
-        return [lambda x: one.values(model, x)]
-    return [lambda x: place.values(model, x)]
+    line = Support(place.label, place.names, np.ones(1), False) if model.dim == 1 else place
+    steps = np.diff(line.values(model, grid.axes[0].nodes))
+    if (steps > 0.0).any() == (steps < 0.0).any():
+        raise Incompatible(
+            f"{place.names[0]} does not change monotonically along {place.label or 'the line'}, so a "
+            "density of it is not a density of the parameters; ask for another observable"
+        )
+    return [lambda x: line.values(model, x)]
 
 
 def solved(
@@ -142,11 +146,6 @@ def _density(
         functions[0](axis.points(np.arange(axis.cells) - shift)[0]),
     )
     slope = (high - low) / (2.0 * shift) / axis.points(np.arange(axis.cells))[1]
-    if np.any(slope > 0.0) and np.any(slope < 0.0):
-        raise Incompatible(
-            f"{place.names[0]} does not change monotonically along {place.label or 'the line'}, so a "
-            "density of it is not a density of the parameters; ask for another observable"
-        )
     x, density = functions[0](axis.nodes), values / np.maximum(np.abs(slope), 1e-300)
     order = np.argsort(x, kind="stable")
     return {place.names[0]: x[order]}, density[order]

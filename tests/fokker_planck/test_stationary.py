@@ -109,11 +109,11 @@ def test_both_signs_of_a_multiplicative_well_are_laws_of_their_own() -> None:
     assert law.others[0].lines[0].mean == pytest.approx(-law.lines[0].mean, rel=1e-10)
 
 
-def test_sgd_has_a_law_of_its_own_that_only_an_ensemble_gives() -> None:
+def test_sgd_has_a_law_of_its_own_that_the_fokker_planck_equation_does_not_give() -> None:
     model, hyper = sde.load_model("quadratic", hessian=1.0), sde.Hyper(0.5)
     law = stationary(model, hyper, method="ensemble", dynamics=sde.Sgd(), seed=4, paths=512, time=100.0)
     assert law.lines[0].variance == pytest.approx(0.5 / 1.5, rel=0.02)  # eta / (2 - eta); the equation has eta / 2
-    with pytest.raises(Incompatible, match="use method='ensemble'"):
+    with pytest.raises(Incompatible, match="gives the law of the Ito equation"):
         stationary(model, hyper, method="fokker_planck", dynamics=sde.Sgd())
 
 

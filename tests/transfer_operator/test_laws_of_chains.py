@@ -105,9 +105,7 @@ def test_heavy_tails_of_a_real_table_are_held_by_a_graded_axis() -> None:
     assert line.variance == pytest.approx(exact, rel=5e-4)
 
 
-@pytest.mark.parametrize(
-    ("eta", "batch", "distance", "mean"), [(0.1, 1, 0.0346, 0.94470), (0.4, 4, 0.2080, 0.90949)]
-)
+@pytest.mark.parametrize(("eta", "batch", "distance", "mean"), [(0.1, 1, 0.0346, 0.94470), (0.4, 4, 0.2080, 0.90949)])
 def test_two_layers_under_sgd_have_a_law_of_their_own(eta: float, batch: int, distance: float, mean: float) -> None:
     """Coin data, T = 0.1: the Gamma law of the equation has mean 0.95; simulations found distances 0.04 and 0.21."""
     model = sde.load_model("two_layer_scalar")
@@ -138,10 +136,10 @@ def test_collapse_begins_at_the_edge_of_the_chain() -> None:
 
 def test_bounded_noise_that_cannot_cross_a_barrier_keeps_two_laws() -> None:
     """The equation with the same noise crosses it, at a rate of 1e-7: only the chain is broken for good."""
-    law = law_of(two_point_well(s=0.3), 0.1)
+    law = law_of(two_point_well(s=0.3), 0.1, cells=600)
     assert len(law.others) == 1
     assert law.lines[0].mean * law.others[0].lines[0].mean < 0.0
-    whole = law_of(two_point_well(s=1.0), 0.1)
+    whole = law_of(two_point_well(s=1.0), 0.1, cells=600)
     assert not whole.others
     assert set(np.unique(whole.dataset["metastable_set"].values)) - {-1} == {0, 1}
 
