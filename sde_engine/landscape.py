@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.errors import Incompatible
-from sde_engine.kernel import Hyper, Sampling
+from sde_engine.kernel import Hyper
 from sde_engine.model import Model
 from sde_engine.potential import effective_potential, profile
 from sde_engine.stationary_law import StationaryLaw
@@ -19,13 +19,13 @@ POTENTIALS = ("loss_with_decay", "entropic_loss", "potential")
 _FINE = 4001
 
 
-def landscape(model: Model, hyper: Hyper, law: StationaryLaw, *, sampling: Sampling = "iid") -> "xarray.Dataset":
+def landscape(model: Model, hyper: Hyper, law: StationaryLaw, **as_entropic_loss: Any) -> "xarray.Dataset":
     """Return the potentials of a model at the points where the density of a law is known.
 
     Parameters
     ----------
     law : of this model at these hyperparameters, by a route that gives its density
-    sampling : its finite-population factor enters the entropic loss
+    as_entropic_loss : keyword arguments of `entropic_loss` (sampling, momentum, ...)
 
     Returns
     -------
@@ -43,7 +43,7 @@ def landscape(model: Model, hyper: Hyper, law: StationaryLaw, *, sampling: Sampl
     if place is None:
         raise Incompatible(f"{law.label!r} is no place where {model.name!r} comes to rest; give a law of this model")
     points = _points(model, place, [effective[name].values for name in dims])
-    known = profile(model, hyper, points, sampling=sampling)
+    known = profile(model, hyper, points, **as_entropic_loss)
     for name in ("loss", "loss_with_decay", "entropic_loss"):
         effective[name] = (dims, known[name].values, known[name].attrs)
     return effective

@@ -4,6 +4,15 @@
       = (eta/4) [|grad L + weight_decay theta|_P^2 + (k / batch) Tr(P C)],       k = 1 (iid), (N - B)/(N - 1)
     F = L + weight_decay |theta|^2 / 2 + S
 
+Heavy ball (momentum beta), on the clock eta k / (1 - beta) of k updates:
+
+    S = eta (1 + beta) / (4 (1 - beta)^2) |grad L + weight_decay theta|_P^2 + eta k / (4 (1 - beta) batch) Tr(P C)
+
+The first term is the backward error of the deterministic map. The second is what noise adds to a charge
+q = theta^T A theta of a symmetry: with e = v'^T A v' of the velocity, q' = q + 2 beta theta^T A v + e exactly, so that
+q moves by e (1 + beta) / (1 - beta) an update in the long run, and independent batches have <e> = eta^2 Tr(A C) k /
+(batch (1 - beta^2)). Derived here; the tests enumerate all batches.
+
 Which dynamics F belongs to: the mean of reshuffled epochs follows -grad F. For iid batches the Tr C part of the force
 is made by the fluctuations themselves, so an **Ito** equation with drift -grad F counts it twice and is wrong; the
 **Stratonovich** equation with drift -grad F and one noise column an example is the right one, and equals the Ito
@@ -48,6 +57,7 @@ def entropic_loss(
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
+    momentum: float = 0.0,
     steps: float = inf,
     decay_inside: bool = True,
 ) -> NDArray:
@@ -58,12 +68,13 @@ def entropic_loss(
     theta : d components, each of any shape
     sampling : its finite-population factor enters; "epoch" has that of "without_replacement"
     preconditioner : one positive factor a component, or None
+    momentum : of heavy ball, in [0, 1); the force then acts per unit of eta k / (1 - momentum)
     steps : n of the matching; the coefficient of S is (1 - 1/n)/4
     decay_inside : whether weight decay stands inside the square. Outside, the O(eta weight_decay) part of S is lost
     """
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
     flat = theta.reshape(model.dim, -1)
-    args = (flat, factors, *_settings(model, hyper, sampling, steps, decay_inside))
+    args = (flat, factors, *_settings(model, hyper, sampling, momentum, steps, decay_inside))
     loss = np.broadcast_to(model.loss(tuple(flat), model.params), flat.shape[1:])
     plain = loss + 0.5 * hyper.weight_decay * np.sum(flat**2, axis=0)
     return (plain + np.asarray(_entropy(model, *args))).reshape(theta.shape[1:])
@@ -76,6 +87,7 @@ def entropic_force(
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
+    momentum: float = 0.0,
     steps: float = inf,
     decay_inside: bool = True,
 ) -> NDArray:
@@ -86,7 +98,7 @@ def entropic_force(
     import jax
 
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
-    settings = _settings(model, hyper, sampling, steps, decay_inside)
+    settings = _settings(model, hyper, sampling, momentum, steps, decay_inside)
     with jax.enable_x64(True):
         found = np.asarray(_entropy_gradient(model)(theta.reshape(model.dim, -1), factors, *settings))
     return -found.reshape(theta.shape)
@@ -101,12 +113,20 @@ def _entropy_gradient(model: Model) -> Any:
 
 
 def _settings(
-    model: Model, hyper: Hyper, sampling: Sampling, steps: float, decay_inside: bool
+    model: Model, hyper: Hyper, sampling: Sampling, momentum: float, steps: float, decay_inside: bool
 ) -> tuple[NDArray, NDArray, float, float, float]:
+    if not 0.0 <= momentum < 1.0:
+        raise SpecError(f"momentum is {momentum!r}; a number from 0 up to but not including 1 is accepted")
+    if momentum and (sampling == "epoch" or steps < inf):
+        raise Incompatible(
+            "with momentum the entropic loss is known for independent batches and steps = infinity; use sampling 'iid' "
+            "or 'without_replacement' and leave steps out, or momentum 0"
+        )
     draws, weights = example_nodes(model)
     share = sampling_factor(sampling, hyper.batch, model.examples.size) / hyper.batch
     decay = hyper.weight_decay if decay_inside else 0.0
-    return draws, weights, hyper.eta * matching_coefficient(steps), share, decay
+    amplitude = hyper.eta * matching_coefficient(steps) * (1.0 + momentum) / (1.0 - momentum) ** 2
+    return draws, weights, amplitude, share * (1.0 - momentum) / (1.0 + momentum), decay
 
 
 def _entropy(

@@ -149,7 +149,8 @@ def potential(
         seed=seed,
         threads=threads,
     )
-    data = landscape(found_model, hyper, law, sampling=getattr(moves, "sampling", "iid"))
+    known = {name: getattr(moves, name) for name in ("sampling", "momentum", "preconditioner") if hasattr(moves, name)}
+    data = landscape(found_model, hyper, law, **known)
     if output is not None:
         save(data, output)
     if plot is not None:

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, splu
 
 NUMBER = 4  # eigenvalues that are looked at
 SEPARATED = 4.0  # ratio of consecutive rates from which the slower ones are metastable
-_DENSE = 600
+_DENSE = 120
 _LARGE = 6000  # from here on a factorisation is quicker than many steps of Arnoldi
 _RESIDUAL = 1e-11
 _SHIFT = 1e-9
