@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
     from sde_engine.sweep import Sweep as Sweep
+    from sde_engine.transfer_operator import relaxation as relaxation
 
 __version__ = "0.1.0"
 
@@ -65,6 +66,7 @@ _HOME = {
     "load_model": "discovery",
     "lyapunov": "stability",
     "open_results": "store",
+    "relaxation": "transfer_operator",
     "run_sweep": "runner",
     "simulate": "ensemble",
 }

@@ -30,7 +30,7 @@ ROWS = (
     ("stats", "discovery"),  # discovery walks the folder of models; below row 10 nobody else names one
     ("run", "dynamics"),
     ("ensemble", "sweep", "store"),
-    ("network", "fokker_planck"),
+    ("network", "fokker_planck", "pairs"),
     ("transfer_operator",),
     ("potential", "stationary_law", "stability", "current", "symmetry", "alignment", "phase"),
     ("runner", "plot", "landscape"),

@@ -16,7 +16,7 @@ from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck.grid import Axis
 from sde_engine.fokker_planck.solve import closed_classes
 from sde_engine.transfer_operator.chain import Chain
-from sde_engine.transfer_operator.spectrum import Relaxation, relaxation, stationary_vector
+from sde_engine.transfer_operator.spectrum import Relaxation, relaxation_of, stationary_vector
 
 _STRIDE = 0.25  # clock that one application of the matrix covers when eigenvectors are sought
 _FLOOR = 1e-13  # relative mass below which a cell of a coarse law is left out
@@ -105,7 +105,7 @@ def _law(chain: Chain, axis: Axis, matrix: sparse.csc_matrix, cells: NDArray) ->
         return ChainLaw(axis, mass, Relaxation(np.array([]), np.array([]), sets), 0.0, (0.0, 0.0), collapsed)
     inner = matrix[cells][:, cells].tocsc()
     mass[cells] = stationary_vector(inner, _power(chain))
-    found = relaxation(inner, chain.eta, power=_power(chain))
+    found = relaxation_of(inner, chain.eta, power=_power(chain))
     sets[cells] = found.sets
     residual = float(np.abs(matrix @ mass - mass).sum())
     return ChainLaw(axis, mass, found._replace(sets=sets), residual, _outside(chain, axis, mass), collapsed)

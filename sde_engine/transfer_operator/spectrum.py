@@ -59,7 +59,7 @@ def stationary_vector(matrix: sparse.spmatrix, power: int = 1) -> NDArray:
     return law / law.sum()
 
 
-def relaxation(matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER) -> Relaxation:
+def relaxation_of(matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER) -> Relaxation:
     """Return relaxation rates and metastable sets of an irreducible P whose steps last `step`."""
     values, vectors = _leading(matrix.T, number + 1, power)
     size = np.abs(values)
