@@ -22,9 +22,10 @@ from sde_engine.stationary_law.closed import closed_law
 from sde_engine.stationary_law.discrete import closed_chain_law
 from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
-from sde_engine.stationary_law.on_grid import find_grid, solved, tabulated
+from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.support import Support, supports
+from sde_engine.stationary_law.tabulated import tabulated
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
 METHODS = ("closed_form", "fokker_planck", "transfer_operator", "ensemble", "all")

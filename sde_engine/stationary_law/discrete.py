@@ -16,8 +16,8 @@ from sde_engine.model import Model
 from sde_engine.stationary_law.closed import GaussianLaw
 from sde_engine.stationary_law.grids import CELLS
 from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build
-from sde_engine.stationary_law.on_grid import tabulated
 from sde_engine.stationary_law.support import Support
+from sde_engine.stationary_law.tabulated import tabulated
 from sde_engine.theory import linear_regression
 from sde_engine.theory.quadratic import momentum_covariance
 
