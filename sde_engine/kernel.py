@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
+
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Model
 
@@ -69,14 +71,36 @@ class Dynamics(Protocol):
 
 def check_hyper(hyper: Hyper) -> Hyper:
     """Return `hyper` if its values make sense, else raise a sentence."""
-    eta, batch, weight_decay = hyper
-    if not (isinstance(eta, int | float) and 0.0 < eta < float("inf")):
+    try:
+        eta, batch, weight_decay = hyper
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"hyper is {hyper!r}; Hyper(eta, batch, weight_decay) is accepted, such as Hyper(eta=0.1, batch=4)"
+        ) from None
+    if not (_is_number(eta) and 0.0 < eta < float("inf")):
         raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
-    if not (float(batch).is_integer() and batch >= 1):
+    if not (_is_number(batch) and float(batch).is_integer() and batch >= 1):
         raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more, is accepted")
-    if not 0.0 <= weight_decay < float("inf"):
+    if not (_is_number(weight_decay) and 0.0 <= weight_decay < float("inf")):
         raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
     return Hyper(float(eta), int(batch), float(weight_decay))
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
+def check_dynamics(dynamics: object) -> None:
+    """Refuse what is no dynamics: a name, or a class that was not called.
+
+    Raises
+    ------
+    SpecError : in words
+    """
+    if isinstance(dynamics, type) or not callable(getattr(dynamics, "kernel", None)):
+        raise SpecError(
+            f"dynamics is {dynamics!r}; a dynamics object is accepted, such as Sgd() or Langevin(dt=0.01)"
+        )
 
 
 def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:
