@@ -225,9 +225,7 @@ def simulate(
             progress=progress,
             **vars(run),
         )
-    refuse_for_formulas(
-        every=every, evaluate=evaluate, snapshots=snapshots, checkpoint=checkpoint, progress=progress
-    )
+    refuse_for_formulas(every=every, evaluate=evaluate, snapshots=snapshots, checkpoint=checkpoint, progress=progress)
     backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points)

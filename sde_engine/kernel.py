@@ -98,9 +98,7 @@ def check_dynamics(dynamics: object) -> None:
     SpecError : in words
     """
     if isinstance(dynamics, type) or not callable(getattr(dynamics, "kernel", None)):
-        raise SpecError(
-            f"dynamics is {dynamics!r}; a dynamics object is accepted, such as Sgd() or Langevin(dt=0.01)"
-        )
+        raise SpecError(f"dynamics is {dynamics!r}; a dynamics object is accepted, such as Sgd() or Langevin(dt=0.01)")
 
 
 def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:

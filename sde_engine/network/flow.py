@@ -131,7 +131,10 @@ def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Call
             (examples, h),
             saveat=diffrax.SaveAt(subs=saved),
             stepsize_controller=diffrax.PIDController(
-                rtol=h["rtol"], atol=h["atol"], dtmin=SHORTEST * h["eta"], dtmax=h["longest"] if solver.bounded else None
+                rtol=h["rtol"],
+                atol=h["atol"],
+                dtmin=SHORTEST * h["eta"],
+                dtmax=h["longest"] if solver.bounded else None,
             ),
             max_steps=None,
             event=diffrax.Event(at_rest) if solver.steady else None,

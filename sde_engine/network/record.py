@@ -9,6 +9,7 @@ from sde_engine.stats.averages import MIN_UNITS
 from sde_engine.stats.mixing import nested_rhat
 from sde_engine.stats.quantity import Quantity
 
+
 class Means(NamedTuple):
     """Means over the looks of a window and variances about them, each (windows, paths, ...) of one observable."""
 
