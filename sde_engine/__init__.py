@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from sde_engine.dynamics.gradient_flow import GradientFlow as GradientFlow
     from sde_engine.dynamics.langevin import Langevin as Langevin
     from sde_engine.dynamics.sgd import Sgd as Sgd
+    from sde_engine.dynamics.svag import Svag as Svag
+    from sde_engine.dynamics.underdamped import UnderdampedLangevin as UnderdampedLangevin
     from sde_engine.ensemble import compare as compare
     from sde_engine.ensemble import simulate as simulate
     from sde_engine.errors import SdeEngineError as SdeEngineError
@@ -60,9 +62,11 @@ _HOME = {
     "Sampler": "network.model",
     "SdeEngineError": "errors",
     "Sgd": "dynamics.sgd",
+    "Svag": "dynamics.svag",
     "Sweep": "sweep",
     "Symmetry": "network.declaration",
     "Translation": "network.declaration",
+    "UnderdampedLangevin": "dynamics.underdamped",
     "balance": "symmetry",
     "boundary": "phase",
     "charges": "symmetry",

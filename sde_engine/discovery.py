@@ -13,7 +13,6 @@ from sde_engine.kinds import is_network
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
-    from sde_engine.network.model import NetworkModel
     from sde_engine.scheme import Scheme
 
 
@@ -43,8 +42,8 @@ def list_models() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(sde_engine.models.__path__))
 
 
-def load_model(name: str, **parameters: Any) -> "Model | NetworkModel":
-    """Return a model by name, with parameters changed from their defaults.
+def load_model(name: str, **parameters: Any) -> Any:
+    """Return a model (a `Model` or a `NetworkModel`) by name, with parameters changed from their defaults.
 
     Parameters
     ----------

@@ -206,6 +206,8 @@ def simulate(
     """
     kernel_of(model, dynamics, hyper)
     run = Run(paths, seed, updates, time, burn_in, tuple(observables), tuple(statistics), windows)
+    of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
+    of_networks |= {"checkpoint": checkpoint, "progress": progress}
     if is_network(model):
         from sde_engine.network.results import simulate_network
 
@@ -213,19 +215,8 @@ def simulate(
             raise SpecError(
                 f"backend is {backend!r} and threads is {threads!r}; a network runs on 'jax' and its own threads"
             )
-        return simulate_network(
-            model,
-            dynamics,
-            hyper,
-            start=start,
-            every=every,
-            evaluate=evaluate,
-            snapshots=snapshots,
-            checkpoint=checkpoint,
-            progress=progress,
-            **vars(run),
-        )
-    refuse_for_formulas(every=every, evaluate=evaluate, snapshots=snapshots, checkpoint=checkpoint, progress=progress)
+        return simulate_network(model, dynamics, hyper, start=start, **of_networks, **vars(run))
+    refuse_for_formulas(**of_networks)
     backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points)
@@ -244,7 +235,7 @@ def compare(
 
     from sde_engine.dynamics import label
 
-    movers = list(dynamics) if isinstance(dynamics, Sequence) and not isinstance(dynamics, str) else [dynamics]
+    movers: list[Any] = list(dynamics) if isinstance(dynamics, list | tuple) else [dynamics]
     for one in movers:
         kernel_of(model, one, hyper)  # refuse all before running one
     labels = [label(one) for one in movers]

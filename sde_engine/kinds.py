@@ -1,16 +1,18 @@
 """The two kinds of models, formulas in few dimensions and networks, told apart without loading JAX."""
 
 import sys
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from sde_engine.network.model import NetworkModel
 
 
-def is_network(model: object) -> "TypeGuard[NetworkModel]":
+def is_network(model: object) -> "TypeIs[NetworkModel]":
     """Return whether a model is a network. One exists only where its module is loaded, so asking loads nothing."""
     module = sys.modules.get("sde_engine.network.model")
     return module is not None and isinstance(model, module.NetworkModel)

@@ -70,15 +70,8 @@ def entropic_loss(
     if is_network(model):
         from sde_engine.network import entropic
 
-        return entropic.entropic_loss(
-            model,
-            hyper,
-            theta,
-            sampling=sampling,
-            preconditioner=preconditioner,
-            coefficient=matching_coefficient(steps),
-            decay_inside=decay_inside,
-        )
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_loss(model, hyper, theta, *how)
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
     flat = theta.reshape(model.dim, -1)
     args = (flat, factors, *_settings(model, hyper, sampling, steps, decay_inside))
@@ -104,15 +97,8 @@ def entropic_force(
     if is_network(model):
         from sde_engine.network import entropic
 
-        return entropic.entropic_force(
-            model,
-            hyper,
-            theta,
-            sampling=sampling,
-            preconditioner=preconditioner,
-            coefficient=matching_coefficient(steps),
-            decay_inside=decay_inside,
-        )
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_force(model, hyper, theta, *how)
     import jax
 
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)

@@ -23,7 +23,7 @@ PACKAGE = ROOT / "sde_engine"
 # Rooms from the ground up: an import points to a lower row; inside a row only within one room.
 ROWS = (
     ("errors", "elementary", "conventions", "progress"),
-    ("components", "rng"),
+    ("components", "rng", "values"),
     ("model", "scheme", "theory"),
     ("data", "kernel", "kinds", "log_chart"),
     ("models", "schemes", "backends"),
@@ -33,7 +33,7 @@ ROWS = (
     ("network",),
     ("stepping",),
     ("ensemble", "sweep", "fokker_planck"),
-    ("potential", "stationary_law", "stability", "current", "alignment", "phase"),
+    ("potential", "stationary_law", "stability", "convergence", "current", "alignment", "phase"),
     ("symmetry", "runner", "plot"),
     ("testing", "verify", "demo"),
     ("cli",),

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 
 from sde_engine.components import add, scale
 from sde_engine.dynamics.langevin import default_step
-from sde_engine.errors import Incompatible, SpecError
+from sde_engine.errors import Incompatible
 from sde_engine.kernel import Diffusion, Hyper
 from sde_engine.model import Formula, Model
+from sde_engine.values import check_positive_or_none
 
 STEP_FACTOR = 0.1
 
@@ -22,9 +23,15 @@ class _Settings(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _runge_kutta(gradient: Formula) -> Callable[..., Any]:
+def _step(gradient: Formula) -> Callable[..., Any]:
     def velocity(theta: Any, p: Any, h: Any) -> Any:
         return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
+
+    return runge_kutta(velocity)
+
+
+def runge_kutta(velocity: Formula) -> Callable[..., Any]:
+    """Return the classical fourth-order step of d theta = velocity(theta, p, h) dt."""
 
     def step(theta: Any, z: Any, dt: Any, root: Any, p: Any, h: Any) -> Any:
         k1 = velocity(theta, p, h)
@@ -65,16 +72,13 @@ class GradientFlow:
         """Return the Runge-Kutta step; it draws no noise."""
         refuse_adaptive(self)
         dt = self.dt or default_step(model, hyper, STEP_FACTOR)
-        return Diffusion(model.dim, 0, _runge_kutta(model.gradient), None, dt, _Settings(hyper.weight_decay))
+        return Diffusion(model.dim, 0, _step(model.gradient), None, dt, _Settings(hyper.weight_decay))
 
 
 def check_flow(flow: Any) -> None:
     """Refuse a step or tolerances that are no finite numbers above 0."""
     for name in ("dt", "rtol", "atol"):
-        value = getattr(flow, name)
-        if value is not None and not (isinstance(value, int | float) and 0.0 < value < float("inf")):
-            default = ", or None for the default" if name == "dt" else ""
-            raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted{default}")
+        check_positive_or_none(name, getattr(flow, name))
 
 
 def refuse_adaptive(flow: Any) -> None:

@@ -27,7 +27,7 @@ _AXES = {
 }
 
 
-ALGORITHM = "1"
+ALGORITHM = "2"
 """Version of the numbers: raised with every change of the noise, a step or a statistic that changes a result."""
 
 

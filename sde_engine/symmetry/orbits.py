@@ -135,7 +135,7 @@ def verdict(net: NetworkModel, hyper: Hyper, theta: Any, symmetry: str | Declara
     if isinstance(one, Isometry):
         there = entropic_loss(net, hyper, one.transform(net.unflatten(theta)))
         return "preserved" if abs(there - here) <= ROUNDING * abs(here) else "broken"
-    entropic = entropic_loss(net, hyper, theta) - mean_gradient(net, theta)[0]
+    entropic = float(entropic_loss(net, hyper, theta)) - mean_gradient(net, theta)[0]
     shape = np.shape(one.charge(net.unflatten(theta)))
     for direction in _directions(shape):
         path = orbit(net, hyper, theta, one, direction=direction)
