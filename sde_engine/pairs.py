@@ -7,8 +7,10 @@ from numpy.typing import NDArray
 
 from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, check_hyper
+from sde_engine.kernel import Diffusion, Dynamics, Hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.stepping import kernel_of
 
 
 class Pairs(NamedTuple):
@@ -36,7 +38,7 @@ def step_of(model: Model, dynamics: Dynamics, hyper: Hyper) -> float:
     ------
     Incompatible : a scheme whose paths choose their own steps: consecutive states then lie at different times
     """
-    kernel = dynamics.kernel(model, check_hyper(hyper))
+    kernel = kernel_of(formulas(model, "this current"), dynamics, hyper)
     if not isinstance(kernel, Diffusion):
         return hyper.eta
     if kernel.size is not None:

@@ -202,6 +202,7 @@ def orbit_profile(
     The loss is constant there; F is a sum of exponentials with positive weights for a linear symmetric generator, so it
     is strictly convex in s. Keyword arguments are those of `entropic_loss`.
     """
+    model = formulas(model, "this profile")
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
@@ -254,7 +255,7 @@ def ito_potential(model: Model, hyper: Hyper, x: ArrayLike, *, sampling: Samplin
     """
     from sde_engine.fokker_planck.equation import of_model, temperature_of
 
-    if model.dim != 1:
+    if formulas(model, "this potential").dim != 1:
         raise Incompatible(
             f"{model.name!r} has {model.dim} parameters; with more than one, noise that breaks detailed "
             "balance has no potential: use effective_potential of a stationary law"

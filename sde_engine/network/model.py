@@ -227,12 +227,18 @@ def mean_gradient(net: NetworkModel, theta: Any) -> tuple[float, np.ndarray]:
     return float(loss), np.asarray(gradient)
 
 
-@lru_cache(maxsize=64)
-def _each_gradient(net: NetworkModel) -> Callable[..., jax.Array]:
-    def one(theta: jax.Array, *example: jax.Array) -> jax.Array:
+def example_gradients_of(net: NetworkModel, theta: Any, examples: tuple[Any, ...]) -> jax.Array:
+    """Return the gradient of every example (N, P), traceable."""
+
+    def one(*example: Any) -> jax.Array:
         return jax.grad(lambda t: net.loss(net.structure.unflatten(t), *example))(theta)
 
-    return jax.jit(lambda theta, examples: jax.vmap(one, (None,) + (0,) * len(examples))(theta, *examples))
+    return jax.vmap(one)(*examples)
+
+
+@lru_cache(maxsize=64)
+def _each_gradient(net: NetworkModel) -> Callable[..., jax.Array]:
+    return jax.jit(lambda theta, examples: example_gradients_of(net, theta, examples))
 
 
 @in_double

@@ -88,6 +88,9 @@ def run_network(
     check_dynamics(dynamics)
     hyper = check_hyper(hyper)
     moved = rule_of(net, dynamics, hyper)
+    for name in options.snapshots or {}:
+        if name in net.observable_names:
+            raise SpecError(f"the snapshot {name!r} has the name of an observable; give it another one")
     watch = watched(net, run, options.evaluate)
     theta, group = _starts(net, run, start)
     schedule = _scheduled(net, dynamics, hyper, run, moved, theta, options.every)

@@ -15,6 +15,7 @@ from sde_engine.errors import Incompatible, SdeEngineError, SpecError, unknown
 from sde_engine.fokker_planck.equation import temperature_of
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
 from sde_engine.stationary_law.by_chain import carried
@@ -26,6 +27,7 @@ from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.support import Support, supports
 from sde_engine.stationary_law.tabulated import tabulated
+from sde_engine.stepping import kernel_of
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
 METHODS = ("closed_form", "fokker_planck", "transfer_operator", "ensemble", "all")
@@ -71,8 +73,8 @@ def stationary(
 
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
-    hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
-    dynamics.kernel(model, hyper)
+    model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
+    kernel_of(model, dynamics, hyper)
     _refuse_wrong_route(method, dynamics, seed)
     places, on_grid = _places(model, hyper, observable, method)
     routes: list[StationaryLaw] = []
