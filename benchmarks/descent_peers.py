@@ -11,7 +11,8 @@ import numpy as np
 import sde_engine as sde
 from sde_engine.bench.problem import DESCENT, NOISE, START, TARGET, Participant, starts
 from sde_engine.bench.timing import rounds
-from sde_engine.ensemble import Run, trace_of
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 
 H = DESCENT
 COIN = sde.load_model("two_layer_scalar", law="two_point", target=TARGET, noise=NOISE)

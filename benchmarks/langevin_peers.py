@@ -15,7 +15,8 @@ import sde_engine as sde
 from sde_engine.backends.lanes.noise import fill_normals
 from sde_engine.backends.trace import LANES
 from sde_engine.bench.problem import LANGEVIN, NOISE, START, TARGET, Absent, Participant, starts
-from sde_engine.ensemble import Run, trace_of
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 
 H = LANGEVIN
 MODEL = sde.load_model("two_layer_scalar", law="gaussian", target=TARGET, noise=NOISE)

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 
 import sde_engine as sde
+from sde_engine.entropic import entropic_loss
 from sde_engine.fokker_planck import Axis, Grid, of_model, stationary_law
 from sde_engine.fokker_planck.current import area_rate, entropy_production
 from sde_engine.plot.current import current
 from sde_engine.plot.look import figure
 from sde_engine.plot.potential import potential
-from sde_engine.potential import effective_potential, entropic_loss
+from sde_engine.potential import effective_potential
 from sde_engine.stationary_law import stationary
 
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data/out")

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from sde_engine.dynamics.underdamped import UnderdampedLangevin as UnderdampedLangevin
     from sde_engine.ensemble import compare as compare
     from sde_engine.ensemble import simulate as simulate
+    from sde_engine.entropic import entropic_force as entropic_force
+    from sde_engine.entropic import entropic_loss as entropic_loss
     from sde_engine.errors import SdeEngineError as SdeEngineError
     from sde_engine.kernel import Hyper as Hyper
     from sde_engine.landscape import landscape as landscape
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from sde_engine.network.model import Sampler as Sampler
     from sde_engine.phase import boundary as boundary
     from sde_engine.potential import effective_potential as effective_potential
-    from sde_engine.potential import entropic_force as entropic_force
-    from sde_engine.potential import entropic_loss as entropic_loss
     from sde_engine.potential import ito_potential as ito_potential
     from sde_engine.potential import orbit_profile as orbit_profile
     from sde_engine.potential import profile as profile
@@ -74,8 +74,8 @@ _HOME = {
     "boundary": "phase",
     "charges": "symmetry",
     "effective_potential": "potential",
-    "entropic_force": "potential",
-    "entropic_loss": "potential",
+    "entropic_force": "entropic",
+    "entropic_loss": "entropic",
     "ito_potential": "potential",
     "orbit_profile": "potential",
     "profile": "potential",

@@ -24,10 +24,11 @@ import numpy as np
 
 from sde_engine.backends.trace import Trace
 from sde_engine.components import add, halves, scale
-from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Hyper, Kernel, check_hyper
 from sde_engine.model import Model
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stats.averages import MIN_UNITS, deviations
 from sde_engine.stats.quantity import Quantity, scalar
 
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     import xarray
 
 _ROOT_HALF = 0.5**0.5
-_ENOUGH = 1.0  # standard errors that the solver may be off by
 
 
 def solver_error(
@@ -92,21 +92,36 @@ def refined(
     The attribute `verdict` says whether it got there, and if not, what stands in the way. Arguments are those of
     `solver_error`; `halvings` bounds the work.
     """
+    _, found, attributes = refinement(model, dynamics, hyper, _run(run), 1.0, halvings, threads, backend)
+    return _dataset(found, attributes)
+
+
+def refinement(
+    model: Model,
+    dynamics: Any,
+    hyper: Hyper,
+    run: Run,
+    enough: float,
+    halvings: int = 6,
+    threads: int | None = None,
+    backend: str = "numba",
+    points: np.ndarray | None = None,
+) -> tuple[Any, dict[str, Quantity], dict[str, Any]]:
+    """Return dynamics whose solver's errors are below `enough` standard errors, these errors, and what is said of it."""
     for halving in range(halvings + 1):
-        found, attributes = _measured(model, dynamics, hyper, _run(run), threads, backend)
-        verdict, excess = _verdict(found, attributes["dt"])
-        if excess <= _ENOUGH:
+        found, attributes = _measured(model, dynamics, hyper, run, threads, backend, points)
+        verdict, excess = _verdict(found, attributes["dt"], enough)
+        if excess <= enough or halving == halvings:
             break
-        if halving < halvings:
-            dynamics = _halved(dynamics, dynamics.kernel(model, check_hyper(hyper)))
-    return _dataset(found, attributes | {"verdict": verdict, "refined": int(excess <= _ENOUGH)})
+        dynamics = _halved(dynamics, dynamics.kernel(model, check_hyper(hyper)))
+    return dynamics, found, attributes | {"verdict": verdict, "refined": int(excess <= enough)}
 
 
 def _run(given: dict[str, Any]) -> Run:
     return Run(**(given | {"observables": tuple(given.get("observables", ()))}))
 
 
-def _verdict(found: dict[str, Quantity], dt: float) -> tuple[str, float]:
+def _verdict(found: dict[str, Quantity], dt: float, enough: float) -> tuple[str, float]:
     """Return in words, and in standard errors, how large the solver's error is."""
     end = "_solver_error"
     names = [name.removesuffix(end) for name in found if name.endswith(end)]
@@ -121,7 +136,7 @@ def _verdict(found: dict[str, Quantity], dt: float) -> tuple[str, float]:
     if not np.isfinite(ratios[worst]):
         return f"at dt = {dt:g} {worst} has no standard error; run {MIN_UNITS} paths or more", np.inf
     said = f"at dt = {dt:g} the solver's error of {worst} is {ratios[worst]:.2g} standard errors"
-    return said if ratios[worst] <= _ENOUGH else f"{said}; allow more halvings, or run fewer paths", ratios[worst]
+    return said if ratios[worst] <= enough else f"{said}; allow more halvings, or run fewer paths", ratios[worst]
 
 
 @dataclass(frozen=True)
@@ -166,7 +181,13 @@ def _halved(dynamics: Any, kernel: Kernel) -> Any:
 
 
 def _measured(
-    model: Model, dynamics: Any, hyper: Hyper, run: Run, threads: int | None, backend: str
+    model: Model,
+    dynamics: Any,
+    hyper: Hyper,
+    run: Run,
+    threads: int | None,
+    backend: str,
+    points: np.ndarray | None = None,
 ) -> tuple[dict[str, Quantity], dict[str, Any]]:
     from sde_engine.dynamics import label
 
@@ -181,7 +202,9 @@ def _measured(
     coupled = kernel.size is None
     pair = (_Coupled(dynamics, False), _Coupled(dynamics, True)) if coupled else (dynamics, _halved(dynamics, kernel))
     threads = threads or os.cpu_count() or 1
-    (coarse, clock), (fine, _) = (trace_of(model, one, hyper, run, threads=threads, backend=backend) for one in pair)
+    (coarse, clock), (fine, _) = (
+        trace_of(model, one, hyper, run, threads=threads, backend=backend, points=points) for one in pair
+    )
     attributes = {"model": model.name, "dynamics": label(dynamics), "dt": clock.dt, "order": order, "time": clock.end}
     return _compared(model, run, coarse, fine, order), attributes
 

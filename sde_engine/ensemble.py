@@ -4,135 +4,32 @@
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sde_engine import rng
-from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.backends.trace import Clock, Trace, empty_trace
+from sde_engine.convergence import refinement
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Dynamics, Hyper
 from sde_engine.kinds import is_network
 from sde_engine.model import Model
-from sde_engine.run import Run as Run
-from sde_engine.run import clock_of
+from sde_engine.paths import BACKENDS, trace_of
+from sde_engine.run import Run
 from sde_engine.stats.averages import averages
 from sde_engine.stats.fate import exits, fate
 from sde_engine.stats.histogram import Histogram, densities, layout
 from sde_engine.stats.mixing import mixing
 from sde_engine.stats.quantity import Quantity, dataset
 from sde_engine.stepping import kernel_of, refuse_for_formulas
+from sde_engine.values import check_positive_or_none
 
 if TYPE_CHECKING:
     import xarray
 
     from sde_engine.network.model import NetworkModel
-
-BACKENDS = ("numba", "numpy", "jax", "diffrax")
-START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
-
-
-def start_states(model: Model, run: Run, first_path: int, paths: int, points: np.ndarray) -> np.ndarray:
-    """Return (d, paths) initial states: path i starts near point i mod M, its own distance away."""
-    index = first_path + np.arange(paths)
-    centre = points[index % len(points)].T
-    spread = START_SPREAD * np.abs(centre).max(axis=0)
-    noise = [rng.normals(run.seed, index, rng.START + i, 0) for i in range(model.dim)]
-    return np.ascontiguousarray(centre + spread * np.array(noise))
-
-
-def trace_of(
-    model: Model,
-    dynamics: Dynamics,
-    hyper: Hyper,
-    run: Run,
-    *,
-    threads: int = 1,
-    backend: str = "numba",
-    points: np.ndarray | None = None,
-) -> tuple[Trace, Clock]:
-    """Run the ensemble and return its trace; the same bits for any number of threads."""
-    if backend not in BACKENDS:
-        raise SpecError(unknown("backend", backend, BACKENDS))
-    kernel = kernel_of(model, dynamics, hyper)
-    hyper = check_hyper(hyper)
-    names = run.names(model)
-    clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
-    formulas = tuple(model.observable(name).formula for name in names)
-    job = Job(
-        model.params,
-        formulas,
-        model.dim,
-        model.symmetric_origin,
-        model.examples,
-        model.example_gradient,
-        clock,
-        bins,
-        run.seed,
-    )
-    _check_backend(backend, kernel, clock)
-    points = np.array(model.starts(model.params)) if points is None else points
-    block, size = _block_runner(backend, kernel)
-    first_paths = range(0, run.paths, size)
-    starts = start_states(model, run, 0, len(first_paths) * size, points)
-
-    def one(first_path: int) -> Trace:
-        state = np.zeros((kernel.width, size))
-        state[: model.dim] = starts[:, first_path : first_path + size]
-        trace = empty_trace(len(names), kernel.width, clock, bins, size)
-        block(job, kernel, first_path, state, trace)
-        return trace
-
-    blocks = _mapped(one, first_paths, threads)
-    joined = (np.concatenate(parts, axis=-1)[..., : run.paths] for parts in zip(*blocks, strict=True))
-    return Trace(*joined), clock
-
-
-def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        solvers.check(kernel, clock)
-        return
-    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
-    if tolerances is not None and (tolerances.implicit or tolerances.steady):
-        raise Incompatible(
-            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
-        )
-
-
-def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
-    """Return what runs a block, and the number of paths it takes at a time."""
-    if backend == "numpy":
-        from sde_engine.backends import reference
-
-        return reference.run_block, LANES
-    if backend == "jax":
-        from sde_engine.backends.scan import loop
-
-        return loop.run_block, loop.PATHS
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        return solvers.run_block, solvers.PATHS
-    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
-
-    if isinstance(kernel, Minibatch):
-        return minibatch.run_block, LANES
-    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
-
-
-def _mapped(function: Callable[[int], Trace], items: Iterable[int], threads: int) -> list[Trace]:
-    items = list(items)
-    if threads == 1 or len(items) == 1:
-        return [function(item) for item in items]
-    first = function(items[0])  # compiles once, outside the pool
-    with ThreadPoolExecutor(threads) as pool:
-        return [first, *pool.map(function, items[1:])]
 
 
 def quantities(model: Model, run: Run, trace: Trace, clock: Clock) -> dict[str, Quantity]:
@@ -196,6 +93,7 @@ def simulate(
     every: int | None = None,
     evaluate: str | None = None,
     snapshots: Mapping[str, Callable[[np.ndarray], Any]] | None = None,
+    tolerance: float | None = None,
     checkpoint: str | Path | None = None,
     progress: Callable[[int, int], Any] | None = None,
 ) -> "xarray.Dataset":
@@ -213,15 +111,19 @@ def simulate(
         paths to rounding and runs where JAX runs; "diffrax", its solvers on the same paths ("euler_maruyama",
         "milstein", "heun") and adaptive or implicit ones for flows. For a network "jax" (None)
     threads : None for all cores; the result does not depend on it. A network runs on the threads of JAX
-    every, evaluate, snapshots, checkpoint, progress : for networks only, see `sde_engine.network.run.Options`
+    every, evaluate, snapshots : for networks only, see `sde_engine.network.run.Options`
+    tolerance : halve the solver's step until its error is below so many standard errors of every average (1 is a good
+        choice); the attribute `verdict` says so, or what stood in the way. Not for networks, nor for discrete dynamics
+    checkpoint : file that keeps what is done; a run that finds its own goes on from there, to the same bits
+    progress : called with the parts of the run that are done and all of them
 
     Returns
     -------
     xarray.Dataset
         For every observable f: `f`, `f_variance`, their `_stderr`, `f_ess`, `f_rhat`; fractions diverged and
-        collapsed; densities; for every path its `f_final` value and the clock `diverged_at`. A network's observables
-        are loss, gradient and norm squares, charges and their parts, and its own, each also over time (`f_trace`);
-        `theta_final` (paths, P) are its parameters.
+        collapsed; densities; with a tolerance `f_solver_error` and its `_stderr`; for every path its `f_final` value and
+        the clock `diverged_at`. A network's observables are loss, gradient and norm squares, charges and their parts,
+        and its own, each also over time (`f_trace`); `theta_final` (paths, P) are its parameters.
 
     Raises
     ------
@@ -231,21 +133,30 @@ def simulate(
     kernel_of(model, dynamics, hyper)
     run = Run(paths, seed, updates, time, burn_in, tuple(observables), tuple(statistics), windows)
     of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
-    of_networks |= {"checkpoint": checkpoint, "progress": progress}
+    keeping: dict[str, Any] = {"checkpoint": None if checkpoint is None else Path(checkpoint), "progress": progress}
+    check_positive_or_none("tolerance", tolerance)
     if is_network(model):
         from sde_engine.network.results import simulate_network
 
-        if backend not in (None, "jax") or threads is not None:
+        if backend not in (None, "jax") or threads is not None or tolerance is not None:
             raise SpecError(
-                f"backend is {backend!r} and threads is {threads!r}; a network runs on 'jax' and its own threads"
+                f"backend is {backend!r}, threads is {threads!r} and tolerance is {tolerance!r}; a network runs on 'jax' "
+                "and its own threads, with the step that it is given"
             )
-        return simulate_network(model, dynamics, hyper, start=start, **of_networks, **vars(run))
+        return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
     backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
-    trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points)
-    found = quantities(model, run, trace, clock) | _per_path(model, run, trace)
-    return dataset(found, _attributes(model, dynamics, hyper, run, clock, backend))
+    errors: dict[str, Quantity] = {}
+    said: dict[str, Any] = {}
+    if tolerance is not None:
+        dynamics, refined, said = refinement(
+            model, dynamics, hyper, run, tolerance, threads=threads, backend=backend, points=points
+        )
+        errors = {name: quantity for name, quantity in refined.items() if "_solver_error" in name}
+    trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points, **keeping)
+    found = quantities(model, run, trace, clock) | errors | _per_path(model, run, trace)
+    return dataset(found, said | _attributes(model, dynamics, hyper, run, clock, backend))
 
 
 def compare(

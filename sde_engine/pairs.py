@@ -5,11 +5,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Dynamics, Hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stepping import kernel_of
 
 

@@ -13,11 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stats.fate import log_drift
 from sde_engine.stepping import kernel_of
 

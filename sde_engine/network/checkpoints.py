@@ -1,14 +1,8 @@
-"""The state of a run of a network on the disk: whole or not at all, and refused by a run that it does not belong to."""
+"""The state of a run of a network, to be kept on the disk between windows."""
 
-import json
-import zipfile
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-
-from sde_engine.errors import CorruptData, StoreError
-from sde_engine.store.atomic import replacing
 
 Named = dict[str, np.ndarray]
 
@@ -25,38 +19,15 @@ class State(NamedTuple):
     snapshots: Named  # at the end of each window, (windows done, paths, ...)
 
 
-def save(path: Path, attributes: dict[str, Any], state: State) -> None:
-    """Write the state of a run; the file before it is replaced in one step."""
+def arrays_of(state: State) -> dict[str, np.ndarray]:
+    """Return the state as arrays by name."""
     fields = state._asdict()
-    arrays: dict[str, Any] = {name: value for name, value in fields.items() if name not in _NAMED}
-    arrays |= {f"{part}_{name}": value for part in _NAMED for name, value in fields[part].items()}
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, run=json.dumps(attributes), **arrays)
+    arrays: dict[str, Any] = {name: np.asarray(value) for name, value in fields.items() if name not in _NAMED}
+    return arrays | {f"{part}_{name}": value for part in _NAMED for name, value in fields[part].items()}
 
 
-def restored(path: Path, attributes: dict[str, Any], fresh: State) -> State:
-    """Return the state in the file, or `fresh` if there is no file.
-
-    Raises
-    ------
-    StoreError : the file belongs to a run with other arguments, and the first that differs
-    CorruptData : the file cannot be read
-    """
-    if not path.exists():
-        return fresh
-    try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-            arrays = dict(stored)
-        theirs = json.loads(str(arrays["run"]))
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CorruptData(f"the checkpoint {path.name} cannot be read ({error}); delete it to start anew") from error
-    ours = json.loads(json.dumps(attributes))
-    for key in sorted(ours | theirs):
-        if ours.get(key) != theirs.get(key):
-            raise StoreError(
-                f"the checkpoint {path.name} belongs to another run: {key} is {theirs.get(key)!r} there and "
-                f"{ours.get(key)!r} here; give another file or delete it"
-            )
+def state_of(arrays: dict[str, np.ndarray]) -> State:
+    """Return the state that `arrays_of` took apart."""
     named = {part: {k[len(part) + 1 :]: v for k, v in arrays.items() if k.startswith(part + "_")} for part in _NAMED}
     return State(arrays["theta"], int(arrays["step"]), arrays["exited"], arrays["histogram"], **named)
 

@@ -4,7 +4,7 @@
       = (eta/4) [|grad L + weight_decay theta|_P^2 + (k / batch) Tr(P C)]                                       (2.3)
 
 with C the centred covariance of one example's gradient and k the finite-population factor; conventions and what F
-belongs to are those of `sde_engine.potential`.
+belongs to are those of `sde_engine.entropic`.
 
 References
 ----------
@@ -100,8 +100,8 @@ def entropic_loss(
 ) -> np.ndarray:
     """Return F over the stored examples, a number, or (states,) for states (states, P).
 
-    `coefficient` is that of S, `sde_engine.potential.matching_coefficient`; the rest is as in
-    `sde_engine.potential.entropic_loss`.
+    `coefficient` is that of S, `sde_engine.entropic.matching_coefficient`; the rest is as in
+    `sde_engine.entropic.entropic_loss`.
     """
     hyper = check_hyper(hyper)
     square = _square(net, hyper, sampling, preconditioner, coefficient, decay_inside)

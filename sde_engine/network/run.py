@@ -17,8 +17,7 @@ import numpy as np
 from sde_engine.conventions import CONVENTIONS
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, check_dynamics, check_hyper
-from sde_engine.network import checkpoints
-from sde_engine.network.checkpoints import State
+from sde_engine.network.checkpoints import State, arrays_of, state_of
 from sde_engine.network.flow import FAILED, Flow, compiled_flow
 from sde_engine.network.looks import Watch, shapes_of
 from sde_engine.network.model import NetworkModel
@@ -28,6 +27,7 @@ from sde_engine.network.rule import resolved_step, rule_of
 from sde_engine.network.schedule import Schedule, burnt_windows, schedule_of
 from sde_engine.network.window import compiled_window
 from sde_engine.run import Run
+from sde_engine.store import checkpoint as store
 
 Snapshots = Mapping[str, Callable[[np.ndarray], Any]]
 EVALUATIONS = ("data", "batch")
@@ -101,13 +101,14 @@ def run_network(
     identity = attributes | _fingerprint(net, theta, watch, options)
     state = _fresh(theta, moved, net, watch)
     if options.checkpoint is not None:
-        state = checkpoints.restored(Path(options.checkpoint), identity, state)
+        kept = store.restored(Path(options.checkpoint), identity)
+        state = state if kept is None else state_of(kept)
     advance, settings = _compiled(net, moved, schedule, run.paths, watch)
     while state.step < schedule.windows * schedule.steps:
         state = _advanced(state, advance, settings, schedule, net, run.seed, burnt)
         state = _with_snapshots(state, net, options.snapshots or {})
         if options.checkpoint is not None:
-            checkpoints.save(Path(options.checkpoint), identity, state)
+            store.save(Path(options.checkpoint), identity, arrays_of(state))
         if options.progress is not None:
             options.progress(state.step // schedule.steps, schedule.windows)
     return Finished(run, watch, schedule, burnt, group, state, attributes)

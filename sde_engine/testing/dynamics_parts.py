@@ -7,9 +7,10 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends.trace import LANES
 from sde_engine.dynamics import from_spec, label, to_spec
-from sde_engine.ensemble import Run, trace_of
 from sde_engine.kernel import Diffusion, Hyper, Minibatch
 from sde_engine.model import Model
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing.bound import assert_agree
 from sde_engine.testing.evaluation import Each, on_jax, on_numpy

@@ -18,9 +18,11 @@ from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.dynamics.svag import Svag
-from sde_engine.ensemble import Run, compare, start_states, trace_of
+from sde_engine.ensemble import compare
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
+from sde_engine.paths import start_states, trace_of
+from sde_engine.run import Run
 from sde_engine.stats.histogram import Histogram
 
 TABLE = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.1, -0.4), (0.6, 0.3))

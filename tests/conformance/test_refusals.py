@@ -22,10 +22,12 @@ from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.dynamics.svag import Svag
 from sde_engine.dynamics.underdamped import UnderdampedLangevin
-from sde_engine.ensemble import Run, compare, simulate, trace_of
+from sde_engine.ensemble import compare, simulate
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
 from sde_engine.model import Examples
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stability import lyapunov
 from sde_engine.stats.histogram import Histogram
 
@@ -88,7 +90,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
-    ("is a dict; a Model or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
+    ("is a dict; a Model, a NetworkModel or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
     ("parameter noise of outside_model:MODEL is 'loud'; a number", model("outside_model:MODEL", noise="loud")),
     ("unknown parameter of outside_model:MODEL 'nois'; did you mean 'noise'", model("outside_model:MODEL", nois=0.1)),
     # data
@@ -231,12 +233,12 @@ def test_a_csv_row_that_is_not_two_numbers_is_named(tmp_path: Path) -> None:
 
 def test_refusals_come_before_anything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run on a million paths is refused as fast as one on eight: no backend is asked."""
-    from sde_engine import ensemble
+    from sde_engine import paths
 
     def asked(*arguments: Any) -> Any:
         raise RuntimeError("a backend was asked")
 
-    monkeypatch.setattr(ensemble, "_block_runner", asked)
+    monkeypatch.setattr(paths, "_block_runner", asked)
     for _, provoke in REFUSALS:
         with pytest.raises(SdeEngineError):
             provoke()
@@ -260,7 +262,7 @@ def refusals_in(file: Path) -> list[tuple[int, str]]:
 
 
 # The core; what uses it has tests of its own.
-FILES = ("data", "discovery", "ensemble", "kernel", "log_chart", "model", "rng", "run", "scheme", "stability")
+FILES = ("data", "discovery", "ensemble", "kernel", "log_chart", "model", "paths", "rng", "run", "scheme", "stability")
 FOLDERS = ("backends", "dynamics", "models", "schemes", "stats")
 CORE = [ROOT / f"{name}.py" for name in FILES]
 CORE += [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.py"))]

@@ -7,8 +7,9 @@ from my_networks import REGRESSION
 from small_networks import mean_network, online_network
 
 import sde_engine as sde
-from sde_engine.ensemble import Run, start_states
 from sde_engine.errors import SdeEngineError
+from sde_engine.paths import start_states
+from sde_engine.run import Run
 from sde_engine.stats.mixing import nested_rhat
 
 HYPER = sde.Hyper(0.05, 4, 0.01)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 import sde_engine as sde
+from sde_engine.entropic import entropic_force, entropic_loss
 from sde_engine.errors import Incompatible
 from sde_engine.plot.potential import potential as draw
-from sde_engine.potential import effective_potential, entropic_force, entropic_loss, ito_potential
+from sde_engine.potential import effective_potential, ito_potential
 from sde_engine.stationary_law import stationary
 
 REGRESSION = sde.load_model("linear_regression_1d", law="gaussian", target=1.0, noise=0.5)

@@ -6,8 +6,10 @@ import pytest
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.dynamics.svag import Svag
-from sde_engine.ensemble import Run, simulate, trace_of
+from sde_engine.ensemble import simulate
 from sde_engine.kernel import Hyper
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.testing.bound import assert_within
 from sde_engine.theory.quadratic import svag_covariance
 

@@ -9,8 +9,9 @@ import pytest
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, start_states, trace_of
 from sde_engine.kernel import Hyper
+from sde_engine.paths import start_states, trace_of
+from sde_engine.run import Run
 from sde_engine.testing import assert_within
 
 COIN = load_model("two_layer_scalar")

@@ -12,9 +12,10 @@ from sde_engine.discovery import load_model, schemes
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
-from sde_engine.ensemble import Run, start_states, trace_of
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
+from sde_engine.paths import start_states, trace_of
+from sde_engine.run import Run
 
 COIN = load_model("two_layer_scalar", noise=1.5)
 TABLE = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.1, -0.4), (0.6, 0.3))

@@ -9,8 +9,10 @@ import pytest
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, measure, simulate, start_states, trace_of
+from sde_engine.ensemble import measure, simulate
 from sde_engine.kernel import SAMPLINGS, Hyper, sampling_factor
+from sde_engine.paths import start_states, trace_of
+from sde_engine.run import Run
 from sde_engine.testing import assert_within
 
 # l_i = (v - c_i)^2 / 2 with sum c_i = 0: v' = (1 - eta) v + eta mean_B c.

@@ -9,9 +9,10 @@ import pytest
 
 from sde_engine.discovery import load_model
 from sde_engine.dynamics import from_spec
-from sde_engine.ensemble import Run, measure
+from sde_engine.ensemble import measure
 from sde_engine.errors import SpecError
 from sde_engine.progress import Quiet
+from sde_engine.run import Run
 from sde_engine.runner import run_sweep
 from sde_engine.runner.plan import default_engine, make_plan
 from sde_engine.store import check

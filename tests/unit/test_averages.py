@@ -9,9 +9,11 @@ import pytest
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, measure, quantities, trace_of
+from sde_engine.ensemble import measure, quantities
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model, Observable
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing import assert_within
 

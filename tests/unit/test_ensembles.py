@@ -10,8 +10,10 @@ from sde_engine.backends.trace import LANES
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, compare, measure, simulate, start_states, trace_of, variables
+from sde_engine.ensemble import compare, measure, simulate, variables
 from sde_engine.kernel import Hyper
+from sde_engine.paths import start_states, trace_of
+from sde_engine.run import Run
 from sde_engine.stats.histogram import Histogram
 
 COIN = load_model("two_layer_scalar", noise=1.5)

@@ -5,8 +5,8 @@ import pytest
 
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.entropic_flow import EntropicFlow
+from sde_engine.entropic import entropic_loss
 from sde_engine.kernel import Hyper
-from sde_engine.potential import entropic_loss
 
 TABLE = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.1, -0.4), (0.6, 0.3))
 STORED = load_model("two_layer_scalar", law="table", table=TABLE)

@@ -9,8 +9,10 @@ from sde_engine.backends.trace import BLOWN_UP, LOG_RESCALE
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, measure, quantities, simulate, trace_of
+from sde_engine.ensemble import measure, quantities, simulate
 from sde_engine.kernel import Hyper
+from sde_engine.paths import trace_of
+from sde_engine.run import Run
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing import assert_within
 from sde_engine.theory import lyapunov

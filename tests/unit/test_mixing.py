@@ -6,8 +6,9 @@ import pytest
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.ensemble import Run, measure
+from sde_engine.ensemble import measure
 from sde_engine.kernel import Hyper
+from sde_engine.run import Run
 from sde_engine.stats.mixing import nested_rhat
 
 

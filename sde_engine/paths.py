@@ -1,0 +1,184 @@
+"""Paths of one model under one dynamics, run by a backend in blocks: the same bits for any number of threads.
+
+A block is the unit of work and of a checkpoint: blocks are of one size on every machine and each is a function of its own
+paths, so a run that was stopped goes on with those that are missing.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+from sde_engine import rng
+from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.model import Model
+from sde_engine.run import Run, clock_of
+from sde_engine.stats.histogram import layout
+from sde_engine.stepping import kernel_of
+from sde_engine.store import checkpoint as store
+
+BACKENDS = ("numba", "numpy", "jax", "diffrax")
+START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
+_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
+_SECONDS = 20.0  # between two checkpoints
+
+Progress = Callable[[int, int], Any]
+
+
+def start_states(model: Model, run: Run, first_path: int, paths: int, points: np.ndarray) -> np.ndarray:
+    """Return (d, paths) initial states: path i starts near point i mod M, its own distance away."""
+    index = first_path + np.arange(paths)
+    centre = points[index % len(points)].T
+    spread = START_SPREAD * np.abs(centre).max(axis=0)
+    noise = [rng.normals(run.seed, index, rng.START + i, 0) for i in range(model.dim)]
+    return np.ascontiguousarray(centre + spread * np.array(noise))
+
+
+def trace_of(
+    model: Model,
+    dynamics: Dynamics,
+    hyper: Hyper,
+    run: Run,
+    *,
+    threads: int = 1,
+    backend: str = "numba",
+    points: np.ndarray | None = None,
+    checkpoint: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Trace, Clock]:
+    """Run the ensemble and return its trace.
+
+    Parameters
+    ----------
+    points : (M, d) around which the paths start; None: the model's own
+    checkpoint : file that keeps the finished blocks of paths; a run that finds its own goes on from there
+    progress : called with the number of blocks that are done and of all
+
+    Raises
+    ------
+    StoreError, CorruptData : a checkpoint of another run, or an unreadable one
+    """
+    if backend not in BACKENDS:
+        raise SpecError(unknown("backend", backend, BACKENDS))
+    kernel = kernel_of(model, dynamics, hyper)
+    hyper = check_hyper(hyper)
+    names = run.names(model)
+    clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
+    formulas = tuple(model.observable(name).formula for name in names)
+    job = Job(
+        model.params,
+        formulas,
+        model.dim,
+        model.symmetric_origin,
+        model.examples,
+        model.example_gradient,
+        clock,
+        bins,
+        run.seed,
+    )
+    _check_backend(backend, kernel, clock)
+    points = np.array(model.starts(model.params)) if points is None else points
+    block, size = _block_runner(backend, kernel)
+    first_paths = range(0, run.paths, size)
+    starts = start_states(model, run, 0, len(first_paths) * size, points)
+
+    def one(first_path: int) -> Trace:
+        state = np.zeros((kernel.width, size))
+        state[: model.dim] = starts[:, first_path : first_path + size]
+        trace = empty_trace(len(names), kernel.width, clock, bins, size)
+        block(job, kernel, first_path, state, trace)
+        return trace
+
+    whose = _identity(model, dynamics, hyper, run, backend, points) if checkpoint is not None else {}
+    found = _restored(checkpoint, whose)
+    done = sum(part.final.shape[-1] for part in found) // size
+    saved = monotonic()
+    for trace in _mapped(one, first_paths[done:], threads):
+        found, done = [*found, trace], done + 1
+        if checkpoint is not None and (monotonic() - saved > _SECONDS or done == len(first_paths)):
+            found, saved = [_joined(found)], monotonic()
+            store.save(checkpoint, whose, found[0]._asdict())
+        if progress is not None:
+            progress(done, len(first_paths))
+    whole = _joined(found)
+    return Trace(*(part[..., : run.paths] for part in whole)), clock
+
+
+def _joined(parts: Sequence[Trace]) -> Trace:
+    return Trace(*(np.concatenate(fields, axis=-1) for fields in zip(*parts, strict=True)))
+
+
+def _restored(checkpoint: Path | None, whose: dict[str, Any]) -> list[Trace]:
+    arrays = None if checkpoint is None else store.restored(checkpoint, whose)
+    return [] if arrays is None else [Trace(**arrays)]
+
+
+def _identity(
+    model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, backend: str, points: np.ndarray
+) -> dict[str, Any]:
+    """Return all that the paths depend on, as plain data."""
+    from sde_engine.dynamics import to_spec
+
+    table = model.examples.table
+    return {
+        "model": model.name,
+        "parameters": list(model.params),
+        "examples": None if table is None else store.digest(table),
+        "dynamics": to_spec(dynamics),
+        "hyper": list(hyper),
+        "run": vars(run) | {"histograms": [vars(histogram) for histogram in run.histograms]},
+        "backend": backend,
+        "starts": store.digest(points),
+    }
+
+
+def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        solvers.check(kernel, clock)
+        return
+    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
+    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+        raise Incompatible(
+            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+        )
+
+
+def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
+    """Return what runs a block, and the number of paths it takes at a time."""
+    if backend == "numpy":
+        from sde_engine.backends import reference
+
+        return reference.run_block, LANES
+    if backend == "jax":
+        from sde_engine.backends.scan import loop
+
+        return loop.run_block, loop.PATHS
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        return solvers.run_block, solvers.PATHS
+    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
+
+    if isinstance(kernel, Minibatch):
+        return minibatch.run_block, LANES
+    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
+
+
+def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int) -> Iterator[Trace]:
+    """Yield the results in order."""
+    if threads == 1 or len(items) < 2:
+        yield from map(function, items)
+        return
+    yield function(items[0])  # compiles once, outside the pool
+    with ThreadPoolExecutor(threads) as pool:
+        try:
+            yield from pool.map(function, items[1:])
+        finally:
+            pool.shutdown(cancel_futures=True)
