@@ -36,11 +36,11 @@ def quantities(model: Model, run: Run, trace: Trace, clock: Clock) -> dict[str, 
     """Return every statistic of a trace by name."""
     names = run.names(model)
     units = tuple(model.observable(name).units for name in names)
-    bins = layout(run.histograms, names)
+    bins, starts = layout(run.histograms, names), len(model.starts(model.params))
     return (
         averages(trace, clock, names, units)
-        | mixing(trace, names, len(model.starts(model.params)))
-        | fate(trace, clock, model.dim, model.symmetric_origin)
+        | mixing(trace, names, starts)
+        | fate(trace, clock, model.dim, model.symmetric_origin, starts)
         | densities(trace.diverged_at, trace.histogram, run.histograms, bins)
     )
 

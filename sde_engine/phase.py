@@ -28,7 +28,8 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
     diverged
         at least half of the paths left every bound (what the others did is no stationary state)
     collapsed
-        the mean of ln |theta| of the surviving paths falls by more than 4 standard errors, and has not slowed down
+        the mean of ln |theta| of the surviving paths falls by more than 4 standard errors, has not slowed down, and
+        falls for every start (where phases coexist, some do and others do not)
     learned
         paths from all starts agree (the cell is `converged`) and it does not fall
     undecided
@@ -41,7 +42,9 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
         drift, error = results["log_distance_drift"], results["log_distance_drift_stderr"]
         level = results["log_distance"]
         steady = level > STEADY * drift * results["duration"]
-        collapsed = (drift < -DRIFT * error) & (level < DEEP) & steady
+        slowest, its_error = results["log_distance_drift_slowest"], results["log_distance_drift_slowest_stderr"]
+        agreed = ~(slowest - DRIFT * its_error > 0.5 * drift)
+        collapsed = (drift < -DRIFT * error) & (level < DEEP) & steady & agreed
     else:
         collapsed = xarray.zeros_like(diverged)
     learned = (results["converged"] > 0) & ~collapsed

@@ -34,8 +34,11 @@ def exits(diverged_at: np.ndarray) -> dict[str, Quantity]:
     return {"diverged_at": Quantity(diverged_at, words, "1", ("path",))}
 
 
-def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool) -> dict[str, Quantity]:
-    """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something."""
+def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool, starts: int) -> dict[str, Quantity]:
+    """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something.
+
+    Path i began at start i mod `starts`.
+    """
     found = divergence(trace.diverged_at)
     if not symmetric_origin:
         return found
@@ -45,21 +48,54 @@ def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool) -> dict[s
         distance = 0.5 * np.log(square) + LOG_RESCALE * trace.exponent[alive]
     collapsed = float(np.mean(distance < COLLAPSED)) if alive.any() else np.nan
     drift, error, level = log_drift(trace, clock)
+    slowest, slowest_error = slowest_drift(trace, clock, starts)
     return found | {
         "collapsed_fraction": scalar(collapsed, "fraction of surviving paths with |theta| < 1e-8 at the end"),
         "log_distance": scalar(level, "mean of ln |theta| in the last window"),
         "log_distance_drift": scalar(drift, "drift of the mean of ln |theta| per unit of t, over the record"),
         "log_distance_drift_stderr": scalar(error, "standard error of the drift of the mean of ln |theta|"),
+        "log_distance_drift_slowest": scalar(
+            slowest, "drift of the mean of ln |theta| of the start that falls slowest"
+        ),
+        "log_distance_drift_slowest_stderr": scalar(slowest_error, "standard error of the drift of that start"),
     }
 
 
 def log_drift(trace: Trace, clock: Clock) -> tuple[float, float, float]:
     """Return the drift of <ln |theta|> from the first to the last window, its standard error, and its last value."""
+    slope, late = _slopes(trace, clock)
+    alive = np.isfinite(slope)
+    if not alive.any():
+        return float("nan"), float("nan"), float("nan")
+    return float(slope[alive].mean()), _error(slope[alive]), float(late[alive].mean())
+
+
+def slowest_drift(trace: Trace, clock: Clock, starts: int) -> tuple[float, float]:
+    """Return the drift of <ln |theta|> of that start whose paths fall slowest, and its standard error.
+
+    Where a learned and a collapsed phase coexist, some starts fall and others do not.
+    """
+    slope, _ = _slopes(trace, clock)
+    groups = [slope[k::starts][np.isfinite(slope[k::starts])] for k in range(starts)]
+    found = [(float(group.mean()), _error(group)) for group in groups if len(group)]
+    return max(found, default=(float("nan"), float("nan")))
+
+
+def _slopes(trace: Trace, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every path (P,) the slope of its ln |theta| from the first to the last window, and its last value.
+
+    NaN for paths that diverged, and for all if the record has no two windows with looks.
+    """
+    nothing = np.full(trace.weight.shape[1], np.nan)
     alive = np.isinf(trace.diverged_at)
     weight, sums = trace.weight[:, alive], trace.sums[:, -1, alive]
     if clock.windows < 2 or not alive.any() or not (np.all(weight[0] > 0.0) and np.all(weight[-1] > 0.0)):
-        return float("nan"), float("nan"), float("nan")
+        return nothing, nothing
     early, late = 0.5 * sums[0] / weight[0], 0.5 * sums[-1] / weight[-1]
-    slope = (late - early) / ((clock.windows - 1) * clock.window)
-    error = slope.std(ddof=1) / np.sqrt(len(slope)) if len(slope) >= MIN_UNITS else float("nan")
-    return float(slope.mean()), float(error), float(late.mean())
+    slope, last = nothing.copy(), nothing.copy()
+    slope[alive], last[alive] = (late - early) / ((clock.windows - 1) * clock.window), late
+    return slope, last
+
+
+def _error(values: np.ndarray) -> float:
+    return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) >= MIN_UNITS else float("nan")

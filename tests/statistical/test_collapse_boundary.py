@@ -10,6 +10,7 @@ from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.ensemble import simulate
 from sde_engine.kernel import Hyper
+from sde_engine.phase import VERDICTS, verdicts
 from sde_engine.theory import lyapunov, two_layer
 
 COIN = load_model("two_layer_scalar", noise=3.0)  # target 1, batch 1: SGD collapses from 1/4 on, its equation from 2/9
@@ -109,3 +110,14 @@ def test_reshuffling_does_not_move_the_boundary() -> None:
     for sampling in ("epoch", "without_replacement"):
         value, error = drift(model, Sgd(sampling), Hyper(eta), 400)
         assert abs(value - exact) < 4.0 * error + 0.002
+
+
+def test_phases_that_coexist_are_no_collapse() -> None:
+    """Two hidden layers and weight decay: learned starts stay, the others fall, and the mean of all falls as well."""
+    deep, hyper = load_model("diagonal_network", depth=3), Hyper(0.1, 1, 0.1)
+    found = simulate(deep, Langevin(), hyper, paths=256, time=100.0, seed=1)
+    cell = found.assign(converged=0, duration=100.0)
+    assert float(found["log_distance_drift"]) < -4.0 * float(found["log_distance_drift_stderr"])
+    assert VERDICTS[int(verdicts(cell))] == "undecided"
+    fallen = simulate(deep, Langevin(), hyper, paths=256, time=100.0, seed=1, start=0.05 * np.ones(4))
+    assert VERDICTS[int(verdicts(fallen.assign(converged=0, duration=100.0)))] == "collapsed"
