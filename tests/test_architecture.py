@@ -33,7 +33,7 @@ ROWS = (
     ("network", "fokker_planck", "pairs"),
     ("transfer_operator",),
     ("potential", "stationary_law", "stability", "current", "symmetry", "alignment", "phase"),
-    ("runner", "plot", "landscape"),
+    ("runner", "plot", "potential_landscape"),
     ("testing", "verify", "demo"),
     ("cli",),
     ("__main__",),

@@ -131,7 +131,7 @@ def potential(
     Example: sde-engine potential linear_regression_1d --set noise=1 --eta 0.4 --weight-decay 0.3 --plot potential.png
     """
     from sde_engine.kernel import Hyper
-    from sde_engine.landscape import landscape, lowest
+    from sde_engine.potential_landscape import landscape, lowest
     from sde_engine.stationary_law import stationary as find_law
     from sde_engine.store.single import refuse_unwritable, save
 
