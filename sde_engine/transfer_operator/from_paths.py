@@ -55,8 +55,8 @@ def relaxation(
     Returns
     -------
     xarray.Dataset
-        `relaxation_rate` (mode) with `relaxation_rate_error`, per unit of t, infinite where a mode has died out within
-        the lag and what is left is noise; `metastable_set` of each cell, whose
+        `relaxation_rate` (mode) with `relaxation_rate_error`, per unit of t, both infinite where a mode has died out
+        within the lag and what is left is noise; `metastable_set` of each cell, whose
         `centres` are the coordinate; `population` of each set, where they come to rest.
 
     Raises
@@ -74,17 +74,19 @@ def relaxation(
     values, span = _followed(model, dynamics, hyper, name, lag, time, paths, seed, threads)
     edges = np.quantile(values[0], np.linspace(0.0, 1.0, cells + 1))
     index = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, cells - 1) for part in values]
-    whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2))
-    short = relaxation_of(_transitions(index[0], index[1], cells), 0.5 * span, number=max(modes, 2))
+    noise = SIGNAL * np.sqrt(cells / paths)
+    whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2), floor=noise)
+    short = relaxation_of(_transitions(index[0], index[1], cells), 0.5 * span, number=max(modes, 2), floor=noise)
     rates, statistical = whole.rates[:modes], _jackknife(index[0], index[2], cells, span, modes)
-    seen = np.abs(whole.eigenvalues[:modes]) > SIGNAL * np.sqrt(cells / paths)
-    error = np.where(seen, np.hypot(statistical, np.abs(short.rates[:modes] - rates)), np.inf)
+    with np.errstate(invalid="ignore"):
+        change = np.abs(short.rates[:modes] - rates)
+    error = np.where(np.isfinite(rates), np.hypot(statistical, change), np.inf)
     data = {
         "relaxation_rate": (("mode",), rates, {"long_name": "relaxation rate per unit of t", "units": "1"}),
         "relaxation_rate_error": (("mode",), error, {"long_name": "error of the relaxation rate", "units": "1"}),
         "relaxation_rate_stderr": (("mode",), statistical, {"long_name": "its part of finite paths", "units": "1"}),
-        "metastable_set": ((name,), whole.sets, {"long_name": "set that paths rarely leave"}),
-        "population": (("set",), _populations(index, whole.sets, cells), {"long_name": "weight of each set"}),
+        "metastable_set": ((name,), short.sets, {"long_name": "set that paths rarely leave"}),
+        "population": (("set",), _populations(index, short.sets, cells), {"long_name": "weight of each set"}),
     }
     attrs = {"model": model.name, "dynamics": label(dynamics), **hyper._asdict(), "lag": span, "seed": seed}
     import xarray

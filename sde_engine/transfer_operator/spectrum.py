@@ -58,14 +58,21 @@ def stationary_vector(matrix: sparse.spmatrix, power: int = 1) -> NDArray:
     return law / law.sum()
 
 
-def relaxation_of(matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER) -> Relaxation:
-    """Return relaxation rates and metastable sets of an irreducible P whose steps last `step`."""
+def relaxation_of(
+    matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER, floor: float = _FORGOTTEN
+) -> Relaxation:
+    """Return relaxation rates and metastable sets of an irreducible P whose steps last `step`.
+
+    An eigenvalue of modulus below `floor` counts as 0 and its rate is infinite; where sets are sought it counts as
+    `floor`, since that is all that is known.
+    """
     values, vectors = _leading(matrix.T, number + 1, power)
     size = np.abs(values)
     with np.errstate(divide="ignore"):
-        rates = -np.log(np.where(size > _FORGOTTEN, size, 0.0)) / step
+        rates = -np.log(np.where(size > floor, size, 0.0)) / step
     rates[0] = 0.0
-    return Relaxation(rates[1:], values[1:], _sets(rates, vectors.real, values))
+    at_least = -np.log(np.maximum(size, floor)) / step
+    return Relaxation(rates[1:], values[1:], _sets(at_least, vectors.real, values))
 
 
 def _leading(
