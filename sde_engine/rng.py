@@ -3,7 +3,8 @@
 The noise depends on *what* is drawn, never on who draws it: key = seed, counter = (path, stream, index). The index
 counts steps or examples as an integer (never a float time), so results do not depend on threads, block sizes or
 restarts, and nested step sizes can share a path. One counter gives four 32-bit words, which serve four successive
-indices of one stream: index n takes word n mod 4 of counter n // 4.
+indices of one stream: index n takes word n mod 4 of counter n // 4. A fair sign is one bit, so they serve 128 of them:
+index n takes bit n mod 32 of word (n // 32) mod 4 of counter n // 128.
 
 The integer arithmetic and the polynomials behind the normals are written once and give equal bits under numpy and
 numba. Normals come by Box-Muller from 32-bit uniforms: |z| <= 6.66, granularity 2**-32.
@@ -26,12 +27,17 @@ BATCH = 2 << 16  # indices of the examples of a minibatch
 EPOCH = 3 << 16  # the permutation of an epoch
 START = 4 << 16  # initial states, one stream a component
 
+SIGNS = 128  # fair signs that one counter serves
+
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
 _M0 = np.uint64(0xD2511F53)
 _M1 = np.uint64(0xCD9E8D57)
 _W0 = np.uint64(0x9E3779B9)
 _W1 = np.uint64(0xBB67AE85)
+_ONE_BITS = np.uint64(0x3FF0000000000000)
+_BIT = np.uint64(1)
+_TOP = np.uint64(63)
 _TWO_52_BITS = np.uint64(0x4330000000000000)
 _TWO_52 = 4503599627370496.0
 
@@ -66,14 +72,9 @@ def normals_of(a: Any, b: Any, c: Any, d: Any) -> Any:
     return r * x, r * y, s * v, s * w
 
 
-def signs_of(a: Any, b: Any, c: Any, d: Any) -> Any:
-    """Return four fair signs, the top bits of four words."""
-    return sign(a), sign(b), sign(c), sign(d)
-
-
-def sign(word: Any) -> Any:
-    """Return +1 or -1 from the top bit of a 32-bit word."""
-    return 1.0 - 2.0 * (as_float((word >> np.uint64(31)) | _TWO_52_BITS) - _TWO_52)
+def sign(word: Any, place: Any) -> Any:
+    """Return +1 where bit `place` (uint64, 0 to 31) of a word is 0, else -1."""
+    return as_float((((word >> place) & _BIT) << _TOP) | _ONE_BITS)
 
 
 def index_below(word: Any, count: Any) -> Any:
@@ -95,4 +96,4 @@ def normals(seed: int, paths: np.ndarray, stream: int, index: int) -> np.ndarray
 
 def signs(seed: int, paths: np.ndarray, stream: int, index: int) -> np.ndarray:
     """Return one fair sign a path, (paths,)."""
-    return sign(words(seed, paths, stream, index))
+    return sign(words(seed, paths, stream, index // SIGNS * 4 + index // 32 % 4), np.uint64(index % 32))

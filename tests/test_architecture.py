@@ -23,18 +23,21 @@ PACKAGE = ROOT / "sde_engine"
 # Rooms from the ground up: an import points to a lower row; inside a row only within one room.
 ROWS = (
     ("errors", "elementary", "conventions", "progress"),
-    ("components", "rng"),
+    ("components", "rng", "values"),
     ("model", "scheme", "theory"),
-    ("data", "kernel", "log_chart", "examples"),
+    ("data", "kernel", "kinds", "log_chart", "examples"),
     ("models", "schemes", "backends"),
     ("stats", "discovery"),  # discovery walks the folder of models; below row 10 nobody else names one
     ("run", "dynamics"),
-    ("ensemble", "sweep", "store"),
-    ("network", "fokker_planck", "pairs"),
+    ("store",),
+    ("network",),
+    ("stepping",),
+    ("ensemble", "sweep", "fokker_planck"),
+    ("pairs",),
     ("transfer_operator",),
-    ("potential", "stationary_law", "stability", "current", "symmetry", "alignment", "phase"),
-    ("runner", "plot", "potential_landscape"),
-    ("testing", "verify", "demo"),
+    ("potential", "stationary_law", "stability", "convergence", "current", "alignment", "phase"),
+    ("symmetry", "runner", "plot", "potential_landscape"),
+    ("testing", "verify", "demo", "bench"),
     ("cli",),
     ("__main__",),
 )
@@ -43,14 +46,17 @@ WITHOUT_MODELS = set(ROW) - {"models", "discovery"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Yield the dotted name and the file of every module of the package; models through their link."""
-    for file in sorted(PACKAGE.rglob("*.py")) + sorted((ROOT / "models").rglob("*.py")):
-        inside = file.relative_to(PACKAGE if file.is_relative_to(PACKAGE) else ROOT)
-        parts = ["sde_engine", *inside.with_suffix("").parts]
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+    """Yield the dotted name and the file of every module of the package; linked rooms where they are."""
+    for home, prefix in ((PACKAGE, ()), *((ROOT / folder, (name,)) for name, folder in LINKED.items())):
+        for file in sorted(home.rglob("*.py")):
+            if file.parent.name in LINKED and file.is_relative_to(PACKAGE):
+                continue
+            parts = ["sde_engine", *prefix, *file.relative_to(home).with_suffix("").parts]
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
 
 
-MODULES = {name: file for name, file in modules() if file.parent != PACKAGE / "models"}
+LINKED = {"models": "models", "bench": "benchmarks"}  # rooms of the package that are folders of the project
+MODULES = dict(modules())
 
 
 def guarded(tree: ast.AST) -> set[ast.AST]:

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from sde_engine.cli import laws
+from sde_engine.cli import laws, timings
 from sde_engine.cli.options import (
     MOVERS,
     Batch,
@@ -40,7 +40,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="SGD as a Langevin equation with state-dependent noise, beside SGD itself.",
 )
-for command in (laws.stationary, laws.potential, laws.verify):
+for command in (laws.stationary, laws.potential, laws.verify, timings.bench):
     app.command()(command)
 
 

@@ -1,4 +1,4 @@
-"""What moves the parameters: discrete SGD, its Gaussian twin, the Langevin equation, gradient flow.
+"""What moves the parameters: discrete SGD, its Gaussian twin, the Langevin equation, deterministic flows.
 
 Each is a frozen dataclass with a `kind` and a `kernel(model, hyper)`; simulation, storage and plots never learn which.
 This module turns them into words and plain data, and back.
@@ -35,10 +35,7 @@ def from_spec(spec: Any) -> Any:
     for key in given:
         if key not in accepted:
             raise SpecError(unknown(f"parameter of {kind}", key, accepted))
-    try:
-        return known[kind](**given)
-    except TypeError as error:
-        raise SpecError(f"dynamics {kind!r}: {error}") from error
+    return known[kind](**given)
 
 
 def to_spec(dynamics: Any) -> dict[str, Any]:

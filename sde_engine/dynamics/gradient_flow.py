@@ -1,64 +1,27 @@
-"""Gradient flow, d theta = -(grad L + weight_decay theta) dt: SGD without noise and without steps.
+"""Gradient flow, d theta = -(grad L + weight_decay theta) dt: SGD without noise and without steps."""
 
-Solved by the classical fourth-order Runge-Kutta rule; each start is one deterministic path.
-"""
-
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
-from sde_engine.components import add, scale
-from sde_engine.dynamics.langevin import default_step
-from sde_engine.errors import SpecError
+from sde_engine.dynamics.flow import Flow
+from sde_engine.dynamics.langevin import descent
 from sde_engine.kernel import Diffusion, Hyper
-from sde_engine.model import Formula, Model
-
-_STEP_FACTOR = 0.1
+from sde_engine.model import Model
 
 
 class _Settings(NamedTuple):
     weight_decay: float
 
 
-@lru_cache(maxsize=64)
-def _runge_kutta(gradient: Formula) -> Callable[..., Any]:
-    def velocity(theta: Any, p: Any, h: Any) -> Any:
-        return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
-
-    def step(theta: Any, z: Any, dt: Any, root: Any, p: Any, h: Any) -> Any:
-        k1 = velocity(theta, p, h)
-        k2 = velocity(add(theta, scale(0.5 * dt, k1)), p, h)
-        k3 = velocity(add(theta, scale(0.5 * dt, k2)), p, h)
-        k4 = velocity(add(theta, scale(dt, k3)), p, h)
-        middle = scale(2.0, add(k2, k3))
-        return add(theta, scale(dt / 6.0, add(add(k1, middle), k4)))
-
-    return step
-
-
 @dataclass(frozen=True)
-class GradientFlow:
-    """Gradient flow on the loss with weight decay.
+class GradientFlow(Flow):
+    """Gradient flow on the loss with weight decay; parameters as in `sde_engine.dynamics.flow.Flow`."""
 
-    Parameters
-    ----------
-    dt : step of the Runge-Kutta rule; None: a tenth of 1 / curvature
-    """
-
-    dt: float | None = None
     kind = "gradient_flow"
 
-    def __post_init__(self) -> None:
-        if self.dt is not None and not (np.isfinite(self.dt) and self.dt > 0.0):
-            raise SpecError(f"dt is {self.dt!r}; a finite number above 0 is accepted, or None for the default")
-
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
-        """Return the Runge-Kutta step; it draws no noise."""
-        dt = self.dt or default_step(model, hyper, _STEP_FACTOR)
-        return Diffusion(model.dim, 0, _runge_kutta(model.gradient), None, dt, _Settings(hyper.weight_decay))
+        """Return the flow of this model."""
+        return self.solved(model, hyper, descent(model.gradient), _Settings(hyper.weight_decay))
 
 
 DYNAMICS = GradientFlow

@@ -7,7 +7,7 @@ from small_networks import relu_network
 
 from sde_engine import rng
 from sde_engine.backends.reference import _distinct
-from sde_engine.network import noise
+from sde_engine.backends.scan import noise
 from sde_engine.network.model import example_gradients, weighted_gradient
 from sde_engine.network.weights import batch_weights, diffusion_weights
 

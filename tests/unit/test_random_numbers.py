@@ -44,15 +44,13 @@ def test_words_of_a_path_are_philox_of_path_stream_index_and_seed(counter, key, 
 @pytest.mark.parametrize("counter", [0, 1, 10**9, 2**32 - 1, 2**32, 2**40 + 3])
 def test_lanes_make_the_bits_of_the_reference(counter):
     seed, stream, first = 2**63 + 12345, rng.EXAMPLE + 1, 3 * LANES
-    words, normals, signs = np.empty((4, LANES), np.uint64), np.empty((4, LANES)), np.empty((4, LANES))
+    words, normals = np.empty((4, LANES), np.uint64), np.empty((4, LANES))
     noise.fill_words(words, first, stream, counter, seed)
     noise.fill_normals(normals, first, stream, counter, seed)
-    noise.fill_signs(signs, first, stream, counter, seed)
     paths = first + np.arange(LANES)
     for q in range(4):
         assert np.array_equal(words[q], rng.words(seed, paths, stream, 4 * counter + q))
         assert np.array_equal(normals[q], rng.normals(seed, paths, stream, 4 * counter + q))
-        assert np.array_equal(signs[q], rng.signs(seed, paths, stream, 4 * counter + q))
 
 
 def test_lanes_with_paths_and_counters_of_their_own_make_the_same_bits():
@@ -139,10 +137,18 @@ def test_seeds_and_streams_are_uncorrelated():
     assert abs(square - 1.0) < 4.0 * np.sqrt(2.0 / pairs)
 
 
-def test_signs_are_fair_and_indices_uniform():
-    signs = np.array([rng.signs(8, PATHS, rng.EXAMPLE, n) for n in range(64)])
+def test_signs_are_the_bits_of_their_words_in_order_and_fair():
+    signs = np.array([rng.signs(8, PATHS, rng.EXAMPLE, n) for n in range(300)])
     assert set(np.unique(signs)) == {-1.0, 1.0}
+    words = np.array([rng.words(8, PATHS, rng.EXAMPLE, n) for n in range(12)])
+    bits = (words[:, None] >> np.arange(32, dtype=np.uint64)[:, None]) & np.uint64(1)
+    assert np.array_equal(signs, 1.0 - 2.0 * bits.reshape(-1, len(PATHS))[:300])
     assert abs(signs.mean()) < 4.0 / np.sqrt(signs.size)
+    for lag in (1, 31, 32, 128):
+        assert abs((signs[lag:] * signs[:-lag]).mean()) < 4.0 / np.sqrt(signs[lag:].size)
+
+
+def test_indices_are_uniform():
     for count in (1, 3, 442):
         words = np.array([rng.words(8, PATHS, rng.BATCH, n) for n in range(64)])
         index = rng.index_below(words, np.uint64(count))

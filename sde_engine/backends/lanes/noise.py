@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.trace import LANES
-from sde_engine.rng import normals_of, signs_of, words_of
+from sde_engine.rng import normals_of, words_of
 
 _U64 = np.uint64
 
@@ -31,7 +31,6 @@ def _words(a: Any, b: Any, c: Any, d: Any) -> Any:
 
 fill_words = _filler(_words)
 fill_normals = _filler(normals_of)
-fill_signs = _filler(signs_of)
 
 
 @numba.njit(**OPTIONS)

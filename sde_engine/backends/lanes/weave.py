@@ -2,6 +2,10 @@
 
 numba cannot build a tuple from an array in a loop, so the few lines that read a state from column j and write it back
 are spelled out for each number of components and compiled around the formula.
+
+States, noise and sums of gradients come in flat: component i of lane j is th[i * LANES + j]. With offsets that it knows,
+LLVM tests once that two arrays do not overlap; of arrays with strides it tests every pair of rows, and gives up
+vectorizing at twelve components.
 """
 
 from collections.abc import Callable
@@ -9,23 +13,35 @@ from functools import lru_cache
 from typing import Any
 
 import numba
+import numpy as np
 
+from sde_engine import rng
 from sde_engine.backends.lanes.compiled import OPTIONS, compiled
-from sde_engine.backends.trace import LANES
+from sde_engine.backends.trace import BLOWN_UP, LANES, LOG_RESCALE, SMALL_SQUARE, TINY_SQUARE
+from sde_engine.elementary import log
 
 
-def _read(array: str, count: int, middle: str = "") -> str:
-    return "(" + "".join(f"{array}[{i}, {middle}j], " for i in range(count)) + ")"
+def _read(array: str, count: int) -> str:
+    return "(" + "".join(f"{array}[{i * LANES} + j], " for i in range(count)) + ")"
 
 
-def _write(array: str, source: str, count: int, operation: str = "=") -> str:
-    return "".join(f"        {array}[{i}, j] {operation} {source}[{i}]\n" for i in range(count))
+def _noise(count: int) -> str:
+    """Normals of step q, from (columns, 4, LANES); the mask says that q is not negative, so no index wraps around."""
+    return "(" + "".join(f"z[({4 * i} + (q & 3)) * LANES + j], " for i in range(count)) + ")"
 
 
-def _define(text: str, **names: Any) -> Callable[..., Any]:
+def _write(array: str, source: str, count: int) -> str:
+    return "".join(f"        {array}[{i * LANES} + j] = {source}[{i}]\n" for i in range(count))
+
+
+def _square(count: int) -> str:
+    return " + ".join(f"th[{i * LANES} + j] * th[{i * LANES} + j]" for i in range(count))
+
+
+def _define(text: str, inline: bool = False, **names: Any) -> Callable[..., Any]:
     scope: dict[str, Any] = {"LANES": LANES, **names}
     exec(text, scope)
-    return numba.njit(**OPTIONS)(scope["block"])
+    return numba.njit(forceinline=inline, **OPTIONS)(scope["block"])
 
 
 @lru_cache(maxsize=256)
@@ -34,7 +50,7 @@ def advance(step: Any, width: int, columns: int) -> Any:
     return _define(
         "def block(th, z, q, dt, root, p, h):\n"
         "    for j in range(LANES):\n"
-        f"        new = step({_read('th', width)}, {_read('z', columns, 'q, ')}, dt[j], root[j], p, h)\n"
+        f"        new = step({_read('th', width)}, {_noise(columns)}, dt[j], root[j], p, h)\n"
         + _write("th", "new", width),
         step=compiled(step),
     )
@@ -60,38 +76,116 @@ def observe(formulas: tuple[Any, ...], dim: int) -> Any:
     )
 
 
+def _example(kind: str, draws: int, after: int) -> str:
+    """Spell example `first + after`: numbers as they are, signs out of their words."""
+    if kind != "sign":
+        return "(" + "".join(f"z[({4 * i} + (first + {after} & 3)) * LANES + j], " for i in range(draws)) + ")"
+    word = "(first >> 5 & 3)"
+    return "(" + "".join(f"sign(z[({4 * i} + {word}) * LANES + j], place{after}), " for i in range(draws)) + ")"
+
+
+def _summed(examples: list[str], dim: int) -> str:
+    """Spell a loop that adds the gradients on some examples to `total`, one after the other, in registers."""
+    lines = [f"theta = {_read('th', dim)}", *(f"t{i} = total[{i * LANES} + j]" for i in range(dim))]
+    for example in examples:
+        lines += [f"g = example_gradient(theta, {example}, p)", *(f"t{i} = t{i} + g[{i}]" for i in range(dim))]
+    lines += [f"total[{i * LANES} + j] = t{i}" for i in range(dim)]
+    return "    for j in range(LANES):\n" + "".join(f"        {line}\n" for line in lines)
+
+
 @lru_cache(maxsize=256)
-def add_fresh_gradient(example_gradient: Any, dim: int, draws: int) -> Any:
-    """Return block(th, z, q, total, p): add the gradient on the example made of z[:, q] to `total`."""
+def add_gradients(example_gradient: Any, dim: int, draws: int, kind: str, count: int) -> Any:
+    """Return block(th, z, first, total, p): add the gradients on `count` examples to `total`.
+
+    `z` holds what they are made of: four numbers a draw, or for signs four words.
+    """
+    places = "".join(f"    place{k} = uint64((first + {k}) & 31)\n" for k in range(count))
+    loop = _summed([_example(kind, draws, k) for k in range(count)], dim)
     return _define(
-        "def block(th, z, q, total, p):\n"
-        "    for j in range(LANES):\n"
-        f"        g = example_gradient({_read('th', dim)}, {_read('z', draws, 'q, ')}, p)\n"
-        + _write("total", "g", dim, "+="),
+        "def block(th, z, first, total, p):\n" + (places if kind == "sign" else "") + loop,
         example_gradient=compiled(example_gradient),
+        sign=rng.sign,
+        uint64=np.uint64,
     )
 
 
 @lru_cache(maxsize=256)
-def add_stored_gradient(example_gradient: Any, dim: int, draws: int) -> Any:
-    """Return block(th, table, index, total, p): add the gradient on row index[j] of the table to `total`."""
-    row = "(" + "".join(f"table[k, {c}], " for c in range(draws)) + ")"
+def gather(draws: int) -> Any:
+    """Return block(table, rows, first, count, z): copy rows[first : first + count] of a table to where examples are.
+
+    A loop that looked them up itself could not be vectorized: a row might be anywhere, the sums themselves included.
+    """
+    lines = "".join(f"            z[({4 * c} + q) * LANES + j] = table[k * {draws} + {c}]\n" for c in range(draws))
     return _define(
-        "def block(th, table, index, total, p):\n"
-        "    for j in range(LANES):\n"
-        "        k = index[j]\n"
-        f"        g = example_gradient({_read('th', dim)}, {row}, p)\n" + _write("total", "g", dim, "+="),
-        example_gradient=compiled(example_gradient),
+        "def block(table, rows, first, count, z):\n"
+        "    for q in range(count):\n"
+        "        for j in range(LANES):\n"
+        "            k = rows[first + q, j] & 0xFFFFFFFFFF\n" + lines
     )
 
 
 @lru_cache(maxsize=256)
 def update(step: Any, width: int, dim: int) -> Any:
     """Return block(th, total, share, p, h): one update of every lane by the mean gradient total * share."""
-    mean = "(" + "".join(f"total[{i}, j] * share, " for i in range(dim)) + ")"
+    mean = "(" + "".join(f"total[{i * LANES} + j] * share, " for i in range(dim)) + ")"
     return _define(
         "def block(th, total, share, p, h):\n"
         "    for j in range(LANES):\n"
         f"        new = step({_read('th', width)}, {mean}, p, h)\n" + _write("th", "new", width),
         step=compiled(step),
+    )
+
+
+@lru_cache(maxsize=256)
+def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
+    """Return block(th, p, dt, window, live, reference, weight, sums, exponent, values, share): add one look.
+
+    All lanes are at the same clock. What a lane adds stays in registers; as calls on arrays, the few operations of a look
+    cost four times as much.
+    """
+    count = len(formulas)
+    lines = ["        share[j] = dt * live[j]", "        weight[window, j] += share[j]"]
+    for k in range(count):
+        lines += [
+            f"        x = f{k}(theta, p)",
+            f"        old = reference[{k}, j]",
+            "        fresh = x if (live[j] > 0.0) & (old != old) else old",
+            f"        reference[{k}, j] = fresh",
+            f"        d{k} = x - fresh if live[j] > 0.0 else 0.0",
+            f"        values[{k}, j] = d{k}",
+            f"        sums[window, {k}, j] += share[j] * d{k}",
+        ]
+    pairs = [(k, m) for k in range(count) for m in range(k, count)]
+    lines += [f"        sums[window, {count + n}, j] += share[j] * (d{k} * d{m})" for n, (k, m) in enumerate(pairs)]
+    if log_distance:
+        lines += [
+            f"        distance = log({_square(dim)}) + {2.0 * LOG_RESCALE!r} * exponent[j]",
+            f"        sums[window, {count + len(pairs)}, j] += share[j] * distance if live[j] > 0.0 else 0.0",
+        ]
+    return _define(
+        "def block(th, p, dt, window, live, reference, weight, sums, exponent, values, share):\n"
+        f"    for j in range(LANES):\n        theta = {_read('th', dim)}\n" + "\n".join(lines) + "\n",
+        inline=True,
+        log=log,
+        **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},
+    )
+
+
+@lru_cache(maxsize=256)
+def strays(width: int) -> Any:
+    """Return block(th, exponent): more than 0 if any lane has left or must be rescaled."""
+    return _define(
+        "def block(th, exponent):\n"
+        "    odd = 0\n"
+        "    for j in range(LANES):\n"
+        f"        square = {_square(width)}\n"
+        "        small = int64(square < TINY) & int64(square > 0.0)\n"
+        "        back = int64(exponent[j] < 0.0) & int64(square > SMALL)\n"
+        "        odd |= int64(not (square < LIMIT)) | small | back\n"
+        "    return odd\n",
+        inline=True,
+        int64=np.int64,
+        TINY=TINY_SQUARE,
+        SMALL=SMALL_SQUARE,
+        LIMIT=BLOWN_UP * BLOWN_UP,
     )

@@ -2,7 +2,7 @@
 
 The integer arithmetic is `sde_engine.rng.philox` itself, traced on uint64. A word belongs to (seed, path, stream,
 index), so it does not matter in which chunks, blocks or order a run asks for it. Everything here needs 64-bit types
-(`sde_engine.network.precision`).
+(`jax.enable_x64`).
 """
 
 from typing import Any
@@ -32,15 +32,35 @@ def columns(seed: Any, path: Any, stream: int, width: int, first: Any, count: in
     return jax.vmap(lambda one: normals(seed, path, one, first, count), out_axes=1)(streams)
 
 
+def quad(seed: Any, paths: Any, stream: int, width: int, counter: Any) -> tuple[jax.Array, ...]:
+    """Return four (width, paths) standard normals, those of one counter for many paths: row i is stream + i."""
+    streams = jnp.uint64(stream) + jnp.arange(width, dtype=jnp.uint64)[:, None]
+    paths, counter, seed = (jnp.asarray(x, dtype=jnp.uint64) for x in (paths, counter, seed))
+    a, b, c, d = rng.words_of(paths, streams, counter, seed)
+    return *_pair(a, b), *_pair(c, d)
+
+
+def signs(seed: Any, path: Any, stream: int, width: int, first: Any, count: int) -> jax.Array:
+    """Return (count, width) fair signs: column i is stream + i."""
+    streams = jnp.uint64(stream) + jnp.arange(width, dtype=jnp.uint64)
+    start = jnp.asarray(first) // rng.SIGNS
+    index = jnp.asarray(first) - start * rng.SIGNS + jnp.arange(count)
+    held = 4 * ((count + 2 * rng.SIGNS - 2) // rng.SIGNS)
+    drawn = jax.vmap(lambda one: words(seed, path, one, 4 * start, held), out_axes=1)(streams)[index // 32]
+    return 1.0 - 2.0 * ((drawn >> (index % 32).astype(jnp.uint64)[:, None]) & jnp.uint64(1)).astype(jnp.float64)
+
+
 def rows(seed: Any, path: Any, first: Any, count: int, batch: int, size: int) -> jax.Array:
     """Return (count, batch) rows drawn with replacement from `size`, for the updates from `first` on."""
     drawn = words(seed, path, rng.BATCH, jnp.asarray(first) * batch, count * batch)
     return _below(drawn, jnp.uint64(size)).reshape(count, batch)
 
 
-def distinct_rows(seed: Any, path: Any, first: Any, count: int, batch: int, size: int) -> jax.Array:
+def distinct_rows(
+    seed: Any, path: Any, first: Any, count: int, batch: int, size: int, stream: int = rng.BATCH
+) -> jax.Array:
     """Return (count, batch) rows, those of one update distinct."""
-    drawn = words(seed, path, rng.BATCH, jnp.asarray(first) * batch, count * batch).reshape(count, batch)
+    drawn = words(seed, path, stream, jnp.asarray(first) * batch, count * batch).reshape(count, batch)
     return jax.vmap(lambda row: _shuffled(row, size)[:batch])(drawn)
 
 
@@ -66,11 +86,13 @@ def _slice(quads: jax.Array, first: Any, count: int) -> jax.Array:
 
 
 def _box_muller(quads: jax.Array) -> jax.Array:
-    u = (quads.astype(jnp.float64) + 0.5) * 2.0**-32
-    radius = jnp.sqrt(-2.0 * jnp.log(u[::2]))
-    angle = _TURN * (u[1::2] - 0.5)
-    pairs = jnp.stack([radius * jnp.cos(angle), radius * jnp.sin(angle)], axis=1)
-    return pairs.reshape(4, -1)
+    return jnp.stack(_pair(quads[::2], quads[1::2]), axis=1).reshape(quads.shape)
+
+
+def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
+    u, v = ((word.astype(jnp.float64) + 0.5) * 2.0**-32 for word in (a, b))
+    radius, angle = jnp.sqrt(-2.0 * jnp.log(u)), _TURN * (v - 0.5)
+    return radius * jnp.cos(angle), radius * jnp.sin(angle)
 
 
 def _below(word: jax.Array, count: Any) -> jax.Array:
