@@ -1,52 +1,54 @@
-"""Stationary law of one model by every route, its potentials and its currents, as figures and HDF5.
+"""Stationary law of one weight product v = u w: of the SDE by three routes, of SGD by its exact transfer operator.
 
 python scripts/stationary_law.py [folder]
+
+All three panels have the temperature T = eta / batch = 0.1, so their SDE is the same; what differs is SGD.
 """
 
 import sys
 from pathlib import Path
 
-import numpy as np
+import matplotlib.pyplot as plt
 
 import sde_engine as sde
-from sde_engine.entropic import entropic_loss
-from sde_engine.fokker_planck import Axis, Grid, of_model, stationary_law
-from sde_engine.fokker_planck.current import area_rate, entropy_production
-from sde_engine.plot.current import current
-from sde_engine.plot.look import figure
-from sde_engine.plot.potential import potential
-from sde_engine.potential import effective_potential
-from sde_engine.stationary_law import stationary
 
-folder = Path(sys.argv[1] if len(sys.argv) > 1 else "data/out")
-folder.mkdir(parents=True, exist_ok=True)
-made = figure(11.0, 4.2)
-left, right = made.subplots(1, 2)
+TEMPERATURE = 0.1
 
-# One weight product v = u w on noisy data: where does the noise move the most probable value?
-model, hyper = sde.load_model("two_layer_scalar", law="two_point", noise=1.0), sde.Hyper(eta=0.3, batch=1)
-law = stationary(model, hyper, method="all", seed=1, paths=1024, time=40.0)
-print(law.agreement)
-for route in law.routes:
-    v = route.lines[0]
-    print(f"  {route.method:14s} mean {v.mean:.5f} +- {v.mean_error:.1e}, variance {v.variance:.5f}")
-law.to_hdf5(folder / "stationary_law.h5")
-v = np.linspace(0.02, 3.0, 600)
-balanced = (np.sqrt(v), np.sqrt(v))
-potential(
-    effective_potential(law.routes[-1]),
-    loss=(v, model.loss(balanced, model.params)),
-    entropic_loss=(v, entropic_loss(model, hyper, balanced)),
-    ax=left,
-)
-left.set_title(f"two layers, eta = {hyper.eta}, batch {hyper.batch}")
 
-# A bowl whose noise does not commute with its curvature carries a current.
-turned = sde.load_model("quadratic", hessian=[[1.0, 0.0], [0.0, 3.0]], covariance=[[2.245, -1.478], [-1.478, 2.755]])
-grid = Grid((Axis(-2.8, 2.8, 128), Axis(-1.8, 1.8, 128)))
-bowl = stationary_law(of_model(turned, sde.Hyper(eta=0.2)), grid)
-print(f"entropy production {entropy_production(bowl):.4f} per unit of t, area rate {area_rate(bowl)[0, 1]:.5f}")
-current(bowl, ax=right)
-right.set_title("quadratic loss: density and probability current")
-made.savefig(folder / "stationary_law.png", dpi=130)
-print(f"wrote {folder / 'stationary_law.png'} and {folder / 'stationary_law.h5'}")
+def say(law):
+    """Print what every route says."""
+    for route in law.routes:
+        v = route.lines[0]
+        mean, variance = (f"{getattr(v, n):.5f} +- {getattr(v, n + '_error'):.0e}" for n in ("mean", "variance"))
+        print(f"  {route.method:18} mean {mean}, variance {variance}")
+    print(f"  {law.agreement}")
+
+
+def main(folder="data/out", paths=1024):
+    """Find the laws, write them and draw them."""
+    out = Path(folder)
+    out.mkdir(parents=True, exist_ok=True)
+    model = sde.load_model("two_layer_scalar", law="two_point", noise=1.0)
+    figure, axes = plt.subplots(1, 3, figsize=(12.0, 3.6), layout="constrained")
+    run = {"method": "all", "seed": 1, "paths": paths, "time": 100.0}
+
+    law = sde.stationary(model, sde.Hyper(TEMPERATURE, 1), **run)
+    print("the SDE")
+    say(law)
+    law.to_hdf5(out / "stationary_law.h5")
+    sde.plot.law(law, ax=axes[0])
+    axes[0].set_title(f"SDE, T = {TEMPERATURE}")
+    for ax, batch in zip(axes[1:], (1, 4), strict=True):
+        own = sde.stationary(model, sde.Hyper(TEMPERATURE * batch, batch), dynamics=sde.Sgd(), **run)
+        print(f"SGD, eta = {TEMPERATURE * batch:g}, batch {batch}")
+        say(own)
+        sde.plot.law(own, ax=ax)
+        ax.plot(law.density["v"], law.density, color="0.2", ls="--", lw=1.2, label="the SDE")
+        ax.legend(fontsize=8)
+        ax.set_title(rf"SGD, $\eta$ = {TEMPERATURE * batch:g}, $B$ = {batch}")
+    figure.savefig(out / "stationary_law.png", dpi=150)
+    print(f"wrote {out / 'stationary_law.png'} and {out / 'stationary_law.h5'}")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:2])

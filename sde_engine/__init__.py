@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from sde_engine.entropic import entropic_loss as entropic_loss
     from sde_engine.errors import SdeEngineError as SdeEngineError
     from sde_engine.kernel import Hyper as Hyper
-    from sde_engine.landscape import landscape as landscape
     from sde_engine.model import Examples as Examples
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from sde_engine.potential import ito_potential as ito_potential
     from sde_engine.potential import orbit_profile as orbit_profile
     from sde_engine.potential import profile as profile
+    from sde_engine.potential_landscape import landscape as landscape
     from sde_engine.runner import run_sweep as run_sweep
     from sde_engine.stability import lyapunov as lyapunov
     from sde_engine.stationary_law import stationary as stationary
@@ -81,7 +81,7 @@ _HOME = {
     "profile": "potential",
     "stationary": "stationary_law",
     "compare": "ensemble",
-    "landscape": "landscape",
+    "landscape": "potential_landscape",
     "list_models": "discovery",
     "load_model": "discovery",
     "lyapunov": "stability",

@@ -124,7 +124,8 @@ def ito_potential(model: Model, hyper: Hyper, x: ArrayLike, *, sampling: Samplin
 def effective_potential(law: Any) -> "xarray.Dataset":
     """Return -T ln p of a stationary law by any route, 0 at its lowest point, with its error T dp / p.
 
-    T = eta / batch. Where the density is zero the potential is infinite, and its error is not a number.
+    T = eta / batch. Where the density is zero the potential is infinite, and its error is not a number. Along a curve
+    through the plane of a law of two variables: `effective_potential(law).interp(x=..., y=...)`.
     """
     import xarray
 

@@ -39,7 +39,7 @@ ROWS = (
     ("transfer_operator",),
     ("entropic",),
     ("potential", "stationary_law", "stability", "current", "alignment", "phase"),
-    ("symmetry", "runner", "plot", "landscape"),
+    ("symmetry", "runner", "plot", "potential_landscape"),
     ("testing", "verify", "demo", "bench"),
     ("cli",),
     ("__main__",),

@@ -2,7 +2,8 @@
 
 import json
 from enum import StrEnum
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -91,11 +92,15 @@ def stationary(
         from sde_engine.plot.law import law as draw
 
         save_figure(draw(law).figure, plot)
+    _print_law(law, f"{found_model.name}: T = {eta / batch:.4g}", as_json)
+
+
+def _print_law(law: Any, title: str, as_json: bool) -> None:
     rows = law_rows(law)
     if as_json:
         print(json.dumps({"laws": rows, "agreement": law.agreement, "distances": _plain(law.distances)}))
         return
-    table = new_table(f"{found_model.name}: T = {eta / batch:.4g}", "route", "law", "", "mean", "variance", "verdict")
+    table = new_table(title, "route", "law", "", "mean", "variance", "verdict")
     for row in rows:
         mean, variance = (with_error(row[name], row[f"{name}_error"]) for name in ("mean", "variance"))
         table.add_row(row["method"], row["law"], row["variable"], mean, variance, row["verdict"])
@@ -131,7 +136,7 @@ def potential(
     Example: sde-engine potential linear_regression_1d --set noise=1 --eta 0.4 --weight-decay 0.3 --plot potential.png
     """
     from sde_engine.kernel import Hyper
-    from sde_engine.landscape import landscape, lowest
+    from sde_engine.potential_landscape import landscape, lowest
     from sde_engine.stationary_law import stationary as find_law
     from sde_engine.store.single import refuse_unwritable, save
 
@@ -154,21 +159,27 @@ def potential(
     if output is not None:
         save(data, output)
     if plot is not None:
-        from sde_engine.plot.potential import potential as draw
-
-        x = data[str(data["potential"].dims[0])].values
-        loss, entropic = (x, data["loss_with_decay"].values), (x, data["entropic_loss"].values)
-        save_figure(draw(data, loss=loss, entropic_loss=entropic).figure, plot)
+        _draw_potentials(data, plot)
     minima = lowest(data)
     if as_json:
         print(json.dumps({"minima": minima, "verdict": law.verdict}))
         return
     table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
     for name, place in minima.items():
-        words = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}[name]
-        table.add_row(words, *(f"{value:.6g}" for value in place.values()))
+        table.add_row(_WORDS[name], *(f"{value:.6g}" for value in place.values()))
     show(table)
     print(law.verdict)
+
+
+_WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}
+
+
+def _draw_potentials(data: Any, path: Path) -> None:
+    from sde_engine.plot.potential import potential as draw
+
+    x = data[str(data["potential"].dims[0])].values
+    loss, entropic = (x, data["loss_with_decay"].values), (x, data["entropic_loss"].values)
+    save_figure(draw(data, loss=loss, entropic_loss=entropic).figure, path)
 
 
 def verify(

@@ -9,24 +9,16 @@ formulas, so their agreement is evidence, and their distances are reported.
 from dataclasses import replace
 from typing import Literal
 
-import numpy as np
-
-from sde_engine.errors import Incompatible, SdeEngineError, SpecError, unknown
-from sde_engine.fokker_planck.equation import temperature_of
+from sde_engine.errors import SpecError, unknown
 from sde_engine.fokker_planck.grid import Grid
-from sde_engine.kernel import Dynamics, Hyper, Sampling, check_hyper
+from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
-from sde_engine.stationary_law.by_chain import carried
-from sde_engine.stationary_law.closed import closed_law
-from sde_engine.stationary_law.discrete import closed_chain_law
 from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
-from sde_engine.stationary_law.on_grid import find_grid, solved
+from sde_engine.stationary_law.routes import exact_routes, histogram_ranges, places_of, refuse_wrong_route
 from sde_engine.stationary_law.sampled import Ensemble, sampled
-from sde_engine.stationary_law.support import Support, supports
-from sde_engine.stationary_law.tabulated import tabulated
 from sde_engine.stepping import kernel_of
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
@@ -75,111 +67,16 @@ def stationary(
         raise SpecError(unknown("method", method, METHODS))
     model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
     kernel_of(model, dynamics, hyper)
-    _refuse_wrong_route(method, dynamics, seed)
-    places, on_grid = _places(model, hyper, observable, method)
+    refuse_wrong_route(method, dynamics, seed)
+    places, on_grid = places_of(model, hyper, observable, method)
     routes: list[StationaryLaw] = []
     others: tuple[StationaryLaw, ...] = ()
-    if method != "ensemble" and dynamics.kind != "langevin":
-        routes, others = _chain_routes(model, hyper, dynamics, places, method, cells)
-    elif method != "ensemble" and on_grid:
-        sampling: Sampling = getattr(dynamics, "sampling", "iid")
-        routes, others = _grid_routes(model, hyper, places, method, sampling, grid, cells)
+    if method != "ensemble":
+        routes, others = exact_routes(model, hyper, dynamics, places, method, grid, cells, on_grid)
     if method in ("ensemble", "all"):
-        alive = bool(routes) and not routes[-1].is_point_mass and np.isfinite(routes[-1].lines[0].quantiles).all()
-        ranges = {line.name: _span(line) for line in routes[-1].lines} if alive else None
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
-        routes.append(sampled(model, hyper, dynamics, places[0], long, ranges))
+        routes.append(sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes)))
     if method != "all":
         return replace(routes[0], others=others)
-    distances, sentence, agrees = compared(tuple(routes))
-    return replace(
-        routes[0], others=others, routes=tuple(routes), agreement=sentence, agrees=agrees, distances=distances
-    )
-
-
-def _refuse_wrong_route(method: str, dynamics: Dynamics, seed: int | None) -> None:
-    if dynamics.kind != "langevin" and method == "fokker_planck":
-        raise Incompatible(
-            f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
-            "method='transfer_operator' or 'ensemble', or dynamics=None"
-        )
-    if dynamics.kind == "langevin" and method == "transfer_operator":
-        raise Incompatible(
-            f"{method!r} gives the law of discrete SGD, but the dynamics is {dynamics.kind!r}; use dynamics=Sgd(), or "
-            "method='fokker_planck'"
-        )
-    if method in ("ensemble", "all") and seed is None:
-        raise SpecError(f"method {method!r} runs an ensemble and has no default seed; give seed=...")
-
-
-def _chain_routes(
-    model: Model, hyper: Hyper, dynamics: Dynamics, places: tuple[Support, ...], method: str, cells: int | None
-) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
-    """Return the laws of discrete dynamics by closed form and transfer operator at the first place, and the others."""
-    routes: list[StationaryLaw] = []
-    others: list[StationaryLaw] = []
-    if method in ("closed_form", "all"):
-        try:
-            routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
-        except Incompatible:
-            if method == "closed_form":
-                raise
-    if method in ("transfer_operator", "all"):
-        try:
-            first, *others = carried(model, hyper, dynamics, places[0], cells)
-            routes.append(first)
-        except Incompatible:
-            if method == "transfer_operator":
-                raise
-    if method == "transfer_operator":
-        for place in places[1:]:
-            others += carried(model, hyper, dynamics, place, cells)
-    return routes, tuple(others)
-
-
-def _grid_routes(
-    model: Model,
-    hyper: Hyper,
-    places: tuple[Support, ...],
-    method: str,
-    sampling: Sampling,
-    grid: Grid | None,
-    cells: int | None,
-) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
-    """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
-    place, routes = places[0], []
-    equation = place.equation(model, hyper, sampling)
-    found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
-    if method in ("closed_form", "all"):
-        try:
-            known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
-            routes.append(tabulated(model, hyper, known, place, found))
-        except SdeEngineError:
-            if method == "closed_form":
-                raise
-    if method == "closed_form":
-        return routes, ()
-    first, *beside = solved(model, hyper, equation, place, found, dies)
-    routes.append(first)
-    if method == "fokker_planck":
-        for other in places[1:]:
-            there = other.equation(model, hyper, sampling)
-            beside += solved(model, hyper, there, other, *find_grid(model, there, other, cells))
-    return routes, tuple(beside)
-
-
-def _places(model: Model, hyper: Hyper, observable: str | None, method: str) -> tuple[tuple[Support, ...], bool]:
-    """Return the places of the laws, and whether a grid can hold them; for an ensemble any model has a place."""
-    try:
-        return supports(model, hyper, observable), True
-    except Incompatible:
-        if method not in ("ensemble", "all"):
-            raise
-        names = (observable,) if observable else tuple(model.observables) or model.components
-        return (Support("", names, None, False),), False
-
-
-def _span(line: Line) -> tuple[float, float]:
-    """Return the range of a histogram: the central 90 % of the law and as much again on either side."""
-    low, high = float(line.quantiles[0]), float(line.quantiles[-1])
-    return low - (high - low), high + (high - low)
+    distances, words, agrees = compared(tuple(routes))
+    return replace(routes[0], others=others, routes=tuple(routes), agreement=words, agrees=agrees, distances=distances)

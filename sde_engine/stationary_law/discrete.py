@@ -9,19 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sde_engine.errors import Incompatible, SpecError
-from sde_engine.fokker_planck import Axis, Grid
+from sde_engine.errors import Incompatible
 from sde_engine.kernel import Dynamics, Hyper, sampling_factor
 from sde_engine.model import Model
 from sde_engine.stationary_law.closed import GaussianLaw
-from sde_engine.stationary_law.grids import CELLS
 from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build
 from sde_engine.stationary_law.support import Support
 from sde_engine.stationary_law.tabulated import tabulated
 from sde_engine.theory import linear_regression
 from sde_engine.theory.quadratic import momentum_covariance
-
-_DEVIATIONS = 7.0  # half width of the grid on which a Gaussian is tabulated
 
 
 def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Support) -> StationaryLaw:
@@ -35,7 +31,7 @@ def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Supp
     if known and model.name == "quadratic" and place.names == model.components:
         covariance = _bowl(model, hyper, dynamics)
         if dynamics.kind == "gaussian_sgd" or model.examples.kind == "normal":
-            return _gaussian(model, hyper, GaussianLaw(covariance), place)
+            return tabulated(model, hyper, GaussianLaw(covariance), place)
         return _moments(model, hyper, place, np.zeros(model.dim), np.diag(covariance), "of two-point noise")
     if known and model.name == "linear_regression_1d" and place.names == ("v",):
         mean = linear_regression.mean(model.params, hyper.weight_decay)
@@ -70,16 +66,6 @@ def _regression(model: Model, hyper: Hyper, dynamics: Any) -> NDArray:
             )
         ]
     )
-
-
-def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support) -> StationaryLaw:
-    if model.dim > 3:
-        raise SpecError(f"a density is tabulated in up to 3 dimensions, but {model.name!r} has {model.dim}")
-    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
-    if not np.all(widths > 0.0):
-        raise Incompatible("there is no noise along one of the components, so the law has no density there")
-    grid = Grid(tuple(Axis(-w, w, CELLS[model.dim]) for w in widths))
-    return tabulated(model, hyper, law.line(0) if model.dim == 1 else law, place, grid)
 
 
 def _moments(model: Model, hyper: Hyper, place: Support, mean: NDArray, variance: NDArray, of: str) -> StationaryLaw:

@@ -3,20 +3,28 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from sde_engine.fokker_planck import Grid
+from sde_engine.errors import Incompatible
+from sde_engine.fokker_planck import Axis, Grid
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw
+from sde_engine.stationary_law.grids import CELLS
 from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
 from sde_engine.stationary_law.on_grid import variables
 from sde_engine.stationary_law.summary import inverse
 from sde_engine.stationary_law.support import Support
 
+_DEVIATIONS = 7.0  # half width of the grid on which a Gaussian is tabulated
 
-def tabulated(model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place: Support, grid: Grid) -> StationaryLaw:
-    """Return a closed form on the nodes of a grid."""
+
+def tabulated(
+    model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place: Support, grid: Grid | None = None
+) -> StationaryLaw:
+    """Return a closed form on the nodes of a grid; a Gaussian law finds one, and has a joint density in up to 3-D."""
     if isinstance(closed, GaussianLaw):
         return _gaussian(model, hyper, closed, place, grid)
+    if grid is None:
+        raise Incompatible(f"the law of {', '.join(place.names)} is tabulated on a grid; give one")
     if closed.collapsed:
         return point_mass(
             model,
@@ -41,15 +49,22 @@ def tabulated(model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place
     )
 
 
-def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid) -> StationaryLaw:
-    axes = list(zip(place.names, grid.axes, strict=True))
+def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:
+    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
+    if not np.all(widths > 0.0):
+        raise Incompatible("there is no noise along one of the components, so the law has no density there")
+    cells = CELLS.get(len(widths), CELLS[1])
+    found = tuple(Axis(-w, w, cells) for w in widths) if grid is None else grid.axes
+    axes, shape = list(zip(place.names, found, strict=True)), Shape()
+    if len(widths) <= 3:
+        shape = Shape({name: axis.nodes for name, axis in axes}, law.density(Grid(found).nodes))
     return build(
         model,
         hyper,
         method="closed_form",
         label=place.label,
         lines=tuple(_line(law.line(k), name, axis.nodes) for k, (name, axis) in enumerate(axes)),
-        shape=Shape({name: axis.nodes for name, axis in axes}, law.density(grid.nodes)),
+        shape=shape,
         mass_outside=0.0,
         reason="every curvature is positive",
         verdict="exact",

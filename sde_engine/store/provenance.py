@@ -15,6 +15,7 @@ from typing import Any
 from sde_engine.conventions import CONVENTIONS
 
 SCHEMA = "sde_engine.grid"
+DATASET = "sde_engine.dataset"  # one labelled data set that is no sweep: a run, a law, a potential
 SCHEMA_VERSION = "1.0.0"
 
 _COMMENT = (

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def open_results(path: str | Path) -> "xarray.Dataset":
-    """Return a finished sweep as a labelled data set in memory; the file is closed again.
+    """Return a finished sweep, or a stored run, law or potential, as a labelled data set in memory.
 
     Raises
     ------
@@ -35,7 +35,7 @@ def open_results(path: str | Path) -> "xarray.Dataset":
     import xarray
 
     path = Path(path)
-    with _opened(path):
+    with _opened(path, (provenance.SCHEMA, provenance.DATASET)):
         pass
     try:
         with xarray.open_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False) as data:
@@ -91,7 +91,9 @@ def read_header(path: Path) -> tuple[dict[str, Any], str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:  # h5py types every item as a union
+def _opened(
+    path: Path, schemas: tuple[str, ...] = (provenance.SCHEMA,)
+) -> Iterator[Any]:  # h5py types every item as a union
     """Open a result of ours for reading, or say in words why not."""
     if not path.is_file():
         raise _absent(path)
@@ -99,7 +101,7 @@ def _opened(path: Path) -> Iterator[Any]:  # h5py types every item as a union
         raise StoreError(f"{path.name} is not an HDF5 file (or its beginning is damaged); give the path of a result")
     try:
         with h5py.File(path) as file:
-            _accept_schema(path, file)
+            _accept_schema(path, file, schemas)
             yield file
     except BlockingIOError as error:
         raise StoreError(
@@ -110,11 +112,11 @@ def _opened(path: Path) -> Iterator[Any]:  # h5py types every item as a union
         raise _damaged(path) from error
 
 
-def _accept_schema(path: Path, file: h5py.File) -> None:
-    if file.attrs.get("schema_name") != provenance.SCHEMA:
+def _accept_schema(path: Path, file: h5py.File, schemas: tuple[str, ...]) -> None:
+    if file.attrs.get("schema_name") not in schemas:
         raise StoreError(
             f"{path.name} is an HDF5 file, but no result of a sweep (schema_name is "
-            f"{file.attrs.get('schema_name', 'missing')!r}, {provenance.SCHEMA!r} is read)"
+            f"{file.attrs.get('schema_name', 'missing')!r}, {' or '.join(map(repr, schemas))} is read)"
         )
     found = str(file.attrs.get("schema_version", ""))
     major = re.match(r"\d+", found)

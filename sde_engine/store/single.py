@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from sde_engine.errors import StoreError
 from sde_engine.store.atomic import reason, replacing
+from sde_engine.store.provenance import DATASET, SCHEMA_VERSION
 
 if TYPE_CHECKING:
     import xarray
@@ -26,6 +27,7 @@ def refuse_unwritable(path: Path) -> None:
 def save(results: "xarray.Dataset", path: Path) -> None:
     """Write the data set, compressed and checksummed, by an atomic rename."""
     options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
+    results = results.assign_attrs(schema_name=DATASET, schema_version=SCHEMA_VERSION)
     encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
     try:
         with replacing(path) as temporary:

@@ -55,8 +55,8 @@ def relaxation(
     Returns
     -------
     xarray.Dataset
-        `relaxation_rate` (mode) with `relaxation_rate_error`, per unit of t, infinite where a mode has died out within
-        the lag and what is left is noise; `metastable_set` of each cell, whose
+        `relaxation_rate` (mode) with `relaxation_rate_error`, per unit of t, both infinite where a mode has died out
+        within the lag and what is left is noise; `metastable_set` of each cell, whose
         `centres` are the coordinate; `population` of each set, where they come to rest.
 
     Raises
@@ -66,38 +66,54 @@ def relaxation(
     """
     hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
     name = observable or next(iter(model.observables), model.components[0])
-    formula = model.observable(name).formula
+    model.observable(name)
     if not (lag > 0.0 and time > 0.0):
         raise SpecError(f"lag is {lag!r} and time is {time!r}; numbers above 0 are accepted")
     if not 2 <= cells <= paths // 100:
         raise SpecError(f"{paths} paths in {cells} cells; 2 or more cells with 100 paths each are accepted")
-    step = step_of(model, dynamics, hyper)
-    half, start = max(1, round(0.5 * lag / step)), max(1, round(time / step))
-    steps = (start, start + half, start + 2 * half)
-    states = states_after(model, dynamics, hyper, steps, paths=paths, seed=seed, threads=threads or os.cpu_count() or 1)
-    values = [np.asarray(formula(tuple(state), model.params)) for state in states]
+    values, span = _followed(model, dynamics, hyper, name, lag, time, paths, seed, threads)
     edges = np.quantile(values[0], np.linspace(0.0, 1.0, cells + 1))
     index = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, cells - 1) for part in values]
-    span = 2 * half * step
-    whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2))
-    rates = whole.rates[:modes]
-    statistical = _jackknife(index[0], index[2], cells, span, modes)
-    short = relaxation_of(_transitions(index[0], index[1], cells), half * step, number=max(modes, 2)).rates[:modes]
-    error = np.hypot(statistical, np.abs(short - rates))
-    seen = np.abs(whole.eigenvalues[:modes]) > SIGNAL * np.sqrt(cells / paths)
-    error = np.where(seen, error, np.inf)
+    noise = SIGNAL * np.sqrt(cells / paths)
+    whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2), floor=noise)
+    short = relaxation_of(_transitions(index[0], index[1], cells), 0.5 * span, number=max(modes, 2), floor=noise)
+    rates, statistical = whole.rates[:modes], _jackknife(index[0], index[2], cells, span, modes)
+    with np.errstate(invalid="ignore"):
+        change = np.abs(short.rates[:modes] - rates)
+    error = np.where(np.isfinite(rates), np.hypot(statistical, change), np.inf)
     data = {
         "relaxation_rate": (("mode",), rates, {"long_name": "relaxation rate per unit of t", "units": "1"}),
         "relaxation_rate_error": (("mode",), error, {"long_name": "error of the relaxation rate", "units": "1"}),
         "relaxation_rate_stderr": (("mode",), statistical, {"long_name": "its part of finite paths", "units": "1"}),
-        "metastable_set": ((name,), whole.sets, {"long_name": "set that paths rarely leave"}),
-        "population": (("set",), _populations(index, whole.sets, cells), {"long_name": "weight of each set"}),
+        "metastable_set": ((name,), short.sets, {"long_name": "set that paths rarely leave"}),
+        "population": (("set",), _populations(index, short.sets, cells), {"long_name": "weight of each set"}),
     }
     attrs = {"model": model.name, "dynamics": label(dynamics), **hyper._asdict(), "lag": span, "seed": seed}
     import xarray
 
     centres = 0.5 * (edges[1:] + edges[:-1])
     return xarray.Dataset(data, coords={name: centres}, attrs=attrs | {"paths": paths, **CONVENTIONS})
+
+
+def _followed(
+    model: Model,
+    dynamics: Dynamics,
+    hyper: Hyper,
+    name: str,
+    lag: float,
+    time: float,
+    paths: int,
+    seed: int,
+    threads: int | None,
+) -> tuple[list[NDArray], float]:
+    """Return the observable of the same paths after `time`, half a lag later and a lag later, and the lag in whole steps."""
+    step = step_of(model, dynamics, hyper)
+    half, start = max(1, round(0.5 * lag / step)), max(1, round(time / step))
+    threads = threads or os.cpu_count() or 1
+    steps = (start, start + half, start + 2 * half)
+    states = states_after(model, dynamics, hyper, steps, paths=paths, seed=seed, threads=threads)
+    formula = model.observable(name).formula
+    return [np.asarray(formula(tuple(state), model.params)) for state in states], 2 * half * step
 
 
 def _transitions(before: NDArray, after: NDArray, cells: int) -> NDArray:

@@ -20,7 +20,7 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigs, splu
 NUMBER = 4  # eigenvalues that are looked at
 SEPARATED = 4.0  # ratio of consecutive rates from which the slower ones are metastable
 _DENSE = 120
-_LARGE = 6000  # from here on a factorisation is quicker than many steps of Arnoldi
+_LARGE = 6000  # from here on few restarts are tried: a long logarithmic axis is quicker to factorise
 _RESIDUAL = 1e-11
 _SHIFT = 1e-9
 _FORGOTTEN = 1e-12  # eigenvalue that counts as 0
@@ -43,11 +43,10 @@ class Relaxation(NamedTuple):
 
 def stationary_vector(matrix: sparse.spmatrix, power: int = 1) -> NDArray:
     """Return the law that an irreducible P leaves as it is; Arnoldi takes `power` steps at a time."""
-    if matrix.shape[0] < _LARGE:
-        law = np.abs(_leading(matrix, 1, power)[1][:, 0].real)
-        law /= law.sum()
-    if matrix.shape[0] >= _LARGE or np.abs(matrix @ law - law).sum() > _RESIDUAL:
-        size = matrix.shape[0]
+    size, vectors = matrix.shape[0], _leading(matrix, 1, power, only_arnoldi=True)[1]
+    law = np.abs(vectors[:, 0].real) if vectors.size else np.full(size, 1.0)
+    law /= law.sum()
+    if np.abs(matrix @ law - law).sum() > _RESIDUAL:
         solver = splu((sparse.identity(size, format="csc") * (1.0 + _SHIFT) - matrix).tocsc())
         law = np.full(size, 1.0 / size)
         for _ in range(8):  # inverse iteration: each takes the other modes down by their rate over the shift
@@ -59,23 +58,34 @@ def stationary_vector(matrix: sparse.spmatrix, power: int = 1) -> NDArray:
     return law / law.sum()
 
 
-def relaxation_of(matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER) -> Relaxation:
-    """Return relaxation rates and metastable sets of an irreducible P whose steps last `step`."""
+def relaxation_of(
+    matrix: sparse.spmatrix, step: float, *, power: int = 1, number: int = NUMBER, floor: float = _FORGOTTEN
+) -> Relaxation:
+    """Return relaxation rates and metastable sets of an irreducible P whose steps last `step`.
+
+    An eigenvalue of modulus below `floor` counts as 0 and its rate is infinite; where sets are sought it counts as
+    `floor`, since that is all that is known.
+    """
     values, vectors = _leading(matrix.T, number + 1, power)
     size = np.abs(values)
     with np.errstate(divide="ignore"):
-        rates = -np.log(np.where(size > _FORGOTTEN, size, 0.0)) / step
+        rates = -np.log(np.where(size > floor, size, 0.0)) / step
     rates[0] = 0.0
-    return Relaxation(rates[1:], values[1:], _sets(rates, vectors.real, values))
+    at_least = -np.log(np.maximum(size, floor)) / step
+    return Relaxation(rates[1:], values[1:], _sets(at_least, vectors.real, values))
 
 
-def _leading(matrix: sparse.spmatrix, number: int, power: int) -> tuple[NDArray, NDArray]:
+def _leading(
+    matrix: sparse.spmatrix, number: int, power: int, *, only_arnoldi: bool = False
+) -> tuple[NDArray, NDArray]:
     """Return the eigenvalues of largest modulus and their right eigenvectors."""
     size = matrix.shape[0]
     if size <= _DENSE or number >= size - 1:
         values, vectors = np.linalg.eig(matrix.toarray() if sparse.issparse(matrix) else matrix)
     else:
         vectors = _arnoldi(matrix, number, power)
+        if vectors.shape[1] < min(number, 2) and not only_arnoldi:
+            vectors = _inverted(matrix, number)
         # The power hides the argument of an eigenvalue: take it from the vector.
         values = np.einsum("ik,ik->k", vectors.conj(), matrix @ vectors) / np.einsum(
             "ik,ik->k", vectors.conj(), vectors
@@ -85,23 +95,30 @@ def _leading(matrix: sparse.spmatrix, number: int, power: int) -> tuple[NDArray,
 
 
 def _arnoldi(matrix: sparse.spmatrix, number: int, power: int) -> NDArray:
-    """Return at least `number` right eigenvectors if they can be had; slow modes by shift and inversion."""
-    size = matrix.shape[0]
-    start = 1.0 + 0.5 * np.sin(np.arange(size))  # fixed, so that a result can be repeated
+    """Return the right eigenvectors that some restarts find: fast modes of a fractal law are rough and come late."""
 
     def several(x: NDArray) -> NDArray:
         for _ in range(power):
             x = matrix @ x
         return x
 
-    if size < _LARGE:
-        many = LinearOperator(matrix.shape, matvec=several, dtype=float)
-        try:
-            return eigs(many, k=number + 1, which="LM", v0=start, ncv=4 * number + 24, tol=1e-12, maxiter=30)[1]
-        except ArpackNoConvergence as stopped:  # fast modes of a fractal law are rough; the slow ones come first
-            if stopped.eigenvectors.shape[1] >= min(number, 2):
-                return stopped.eigenvectors
-    return eigs(matrix.tocsc(), k=number + 1, sigma=1.0 + _SHIFT, v0=start, tol=1e-12)[1]
+    many = LinearOperator(matrix.shape, matvec=several, dtype=float)
+    restarts = 30 if matrix.shape[0] < _LARGE else 6
+    try:
+        return eigs(
+            many, k=number + 1, which="LM", v0=_start(matrix), ncv=4 * number + 24, tol=1e-12, maxiter=restarts
+        )[1]
+    except ArpackNoConvergence as stopped:
+        return stopped.eigenvectors
+
+
+def _inverted(matrix: sparse.spmatrix, number: int) -> NDArray:
+    """Return the right eigenvectors of the eigenvalues nearest to 1, by shift and inversion."""
+    return eigs(matrix.tocsc(), k=number + 1, sigma=1.0 + _SHIFT, v0=_start(matrix), tol=1e-12)[1]
+
+
+def _start(matrix: sparse.spmatrix) -> NDArray:
+    return 1.0 + 0.5 * np.sin(np.arange(matrix.shape[0]))  # fixed, so that a result can be repeated
 
 
 def _sets(rates: NDArray, vectors: NDArray, values: NDArray) -> NDArray:

@@ -127,6 +127,8 @@ def test_a_law_is_written_and_read_back(tmp_path: object) -> None:
         assert read.attrs["interpretation"] == "ito"
         assert "u_w_r_minus_r_r_above_0_mean" in read
         assert "residual" in read.attrs["verdict"]
+    again = sde.open_results(path)
+    assert np.array_equal(again["density"].values, law.density.values)
 
 
 def test_wrong_requests_are_refused_in_words() -> None:

@@ -13,7 +13,7 @@ import sde_engine as sde
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
-TO_COPY = ["compare_sde_sgd", "plot_phase_diagram", "sweep_phase_diagram"]
+TO_COPY = ["compare_sde_sgd", "plot_phase_diagram", "potentials", "stationary_law", "sweep_phase_diagram"]
 SWEEPS = sorted((ROOT / "data" / "sweeps").glob("*.toml"))
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
@@ -108,3 +108,20 @@ def test_the_comparison_runs_on_a_table_of_ones_own(tmp_path: Path, capsys: pyte
     assert (tmp_path / "compare_sde_sgd.png").stat().st_size > 10_000
     langevin = {line.split("E v")[1] for line in lines if line.startswith("coin") and "langevin" in line}
     assert len(langevin) == 1  # the SDE sees T = eta / batch alone
+
+
+def test_the_stationary_laws_of_sde_and_sgd_are_found_by_all_routes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script("stationary_law")(tmp_path, paths=256)
+    said = capsys.readouterr().out
+    assert said.count("agree within their errors") == 3
+    assert "transfer_operator" in said
+    assert (tmp_path / "stationary_law.png").stat().st_size > 10_000
+    assert (tmp_path / "stationary_law.h5").exists()
+
+
+def test_the_minima_of_the_potentials_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script("potentials")(tmp_path)
+    assert "noisy regression: lowest at loss 0.7693, entropic 0.8155, -T ln p 0.8576" in capsys.readouterr().out
+    assert (tmp_path / "potentials.png").stat().st_size > 10_000

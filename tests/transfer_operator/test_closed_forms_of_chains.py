@@ -77,3 +77,16 @@ def test_what_has_no_closed_form_is_refused_in_words() -> None:
         closed(
             sde.load_model("quadratic", hessian=np.eye(2), covariance=np.diag([1.0, 0.0])), sde.Hyper(0.1), sde.Sgd()
         )
+
+
+@pytest.mark.parametrize("dynamics", [None, sde.Sgd(momentum=0.5)], ids=["equation", "sgd"])
+def test_a_bowl_of_many_dimensions_has_its_marginals_in_closed_form(dynamics: Any) -> None:
+    """Five independent bowls: each marginal is the one of its own bowl."""
+    curvatures = np.array([0.5, 1.0, 1.5, 2.0, 3.0])
+    hyper = sde.Hyper(0.2)
+    whole = closed(sde.load_model("quadratic", hessian=np.diag(curvatures)), hyper, dynamics)
+    assert "density" not in whole.dataset
+    for line, h in zip(whole.lines, curvatures, strict=True):
+        alone = closed(sde.load_model("quadratic", hessian=h), hyper, dynamics).lines[0]
+        assert line.variance == pytest.approx(alone.variance, rel=1e-12)
+        assert line.quantiles == pytest.approx(alone.quantiles, rel=1e-6)

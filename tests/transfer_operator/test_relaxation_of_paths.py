@@ -13,7 +13,7 @@ from sde_engine.fokker_planck.passage import relaxation_rates
 from sde_engine.stationary_law import stationary
 
 WELL = sde.load_model("double_well")
-RUN = {"paths": 20_000, "time": 10.0, "seed": 1, "threads": 1}
+RUN = {"paths": 12_000, "time": 10.0, "seed": 1, "threads": 1}
 
 
 def generator_rate(temperature: float) -> float:
@@ -23,12 +23,12 @@ def generator_rate(temperature: float) -> float:
 
 @pytest.mark.parametrize(("temperature", "lag"), [(0.2, 20.0), (0.5, 3.0)])
 def test_the_slow_rate_of_a_double_well_is_that_of_its_generator(temperature: float, lag: float) -> None:
-    """The time step of 0.01 and the cells are in the stated error or below it; a third more temperature is not."""
-    found = sde.relaxation(WELL, sde.Hyper(temperature), dynamics=sde.Langevin(dt=0.01), lag=lag, **RUN)
+    """The time step of 0.02 and the cells are in the stated error or below it; a third more temperature is not."""
+    found = sde.relaxation(WELL, sde.Hyper(temperature), dynamics=sde.Langevin(dt=0.02), lag=lag, **RUN)
     rate, error = (float(found[name][0]) for name in ("relaxation_rate", "relaxation_rate_error"))
     exact = generator_rate(temperature)
     assert abs(rate - exact) < 4.0 * error
-    assert error < 0.04 * exact
+    assert error < 0.05 * exact
     assert abs(rate - generator_rate(1.3 * temperature)) > 4.0 * error
     sets, x = found["metastable_set"].values, found["x"].values
     assert np.all(sets == (x > x[np.flatnonzero(np.diff(sets))[0]]))  # two sets, cut once
@@ -42,7 +42,7 @@ def test_the_slow_rate_of_sgd_is_that_of_its_transfer_operator_and_not_of_the_eq
     found = sde.relaxation(model, hyper, dynamics=sde.Sgd(), lag=10.0, **RUN)
     rate, error = (float(found[name][0]) for name in ("relaxation_rate", "relaxation_rate_error"))
     assert abs(rate - float(exact.dataset["relaxation_rate"][0])) < 4.0 * error
-    assert error < 0.04 * rate
+    assert error < 0.05 * rate
 
 
 def test_a_bowl_relaxes_at_its_curvature_and_has_no_metastable_sets() -> None:

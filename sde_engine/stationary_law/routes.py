@@ -1,0 +1,137 @@
+"""Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
+
+import numpy as np
+
+from sde_engine.errors import Incompatible, SdeEngineError, SpecError
+from sde_engine.fokker_planck.equation import temperature_of
+from sde_engine.fokker_planck.grid import Grid
+from sde_engine.kernel import Dynamics, Hyper, Sampling
+from sde_engine.model import Model
+from sde_engine.stationary_law.by_chain import carried
+from sde_engine.stationary_law.closed import closed_law
+from sde_engine.stationary_law.discrete import closed_chain_law
+from sde_engine.stationary_law.law import StationaryLaw
+from sde_engine.stationary_law.on_grid import find_grid, solved
+from sde_engine.stationary_law.support import Support, supports
+from sde_engine.stationary_law.tabulated import tabulated
+
+
+def exact_routes(
+    model: Model,
+    hyper: Hyper,
+    dynamics: Dynamics,
+    places: tuple[Support, ...],
+    method: str,
+    grid: Grid | None,
+    cells: int | None,
+    on_grid: bool,
+) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
+    """Return the laws at the first place by every route that draws no random numbers, and the laws beside them."""
+    if dynamics.kind != "langevin":
+        return _chain_routes(model, hyper, dynamics, places, method, cells)
+    sampling: Sampling = getattr(dynamics, "sampling", "iid")
+    return _grid_routes(model, hyper, places, method, sampling, grid, cells, on_grid)
+
+
+def refuse_wrong_route(method: str, dynamics: Dynamics, seed: int | None) -> None:
+    """Raise a sentence for a route that is another dynamics' own, or an ensemble without a seed."""
+    if dynamics.kind != "langevin" and method == "fokker_planck":
+        raise Incompatible(
+            f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
+            "method='transfer_operator' or 'ensemble', or dynamics=None"
+        )
+    if dynamics.kind == "langevin" and method == "transfer_operator":
+        raise Incompatible(
+            f"{method!r} gives the law of discrete SGD, but the dynamics is {dynamics.kind!r}; use dynamics=Sgd(), or "
+            "method='fokker_planck'"
+        )
+    if method in ("ensemble", "all") and seed is None:
+        raise SpecError(f"method {method!r} runs an ensemble and has no default seed; give seed=...")
+
+
+def _chain_routes(
+    model: Model, hyper: Hyper, dynamics: Dynamics, places: tuple[Support, ...], method: str, cells: int | None
+) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
+    """Return the laws of discrete dynamics by closed form and transfer operator at the first place, and the others."""
+    routes: list[StationaryLaw] = []
+    others: list[StationaryLaw] = []
+    if method in ("closed_form", "all"):
+        try:
+            routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
+        except Incompatible:
+            if method == "closed_form":
+                raise
+    if method in ("transfer_operator", "all"):
+        try:
+            first, *others = carried(model, hyper, dynamics, places[0], cells)
+            routes.append(first)
+        except Incompatible:
+            if method == "transfer_operator":
+                raise
+    if method == "transfer_operator":
+        for place in places[1:]:
+            others += carried(model, hyper, dynamics, place, cells)
+    return routes, tuple(others)
+
+
+def _grid_routes(
+    model: Model,
+    hyper: Hyper,
+    places: tuple[Support, ...],
+    method: str,
+    sampling: Sampling,
+    grid: Grid | None,
+    cells: int | None,
+    on_grid: bool,
+) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
+    """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
+    place, routes = places[0], []
+    if not on_grid:
+        return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
+    equation = place.equation(model, hyper, sampling)
+    found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
+    if method in ("closed_form", "all"):
+        try:
+            known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
+            routes.append(tabulated(model, hyper, known, place, found))
+        except SdeEngineError:
+            if method == "closed_form":
+                raise
+    if method == "closed_form":
+        return routes, ()
+    first, *beside = solved(model, hyper, equation, place, found, dies)
+    routes.append(first)
+    if method == "fokker_planck":
+        for other in places[1:]:
+            there = other.equation(model, hyper, sampling)
+            beside += solved(model, hyper, there, other, *find_grid(model, there, other, cells))
+    return routes, tuple(beside)
+
+
+def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, method: str) -> list[StationaryLaw]:
+    """Return the closed form where no grid can hold the law."""
+    try:
+        return [tabulated(model, hyper, closed_law(model, hyper, temperature, place), place)]
+    except SdeEngineError:
+        if method == "closed_form":
+            raise
+        return []
+
+
+def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -> tuple[tuple[Support, ...], bool]:
+    """Return the places of the laws, and whether a grid can hold them; any model has a place in its own space."""
+    try:
+        return supports(model, hyper, observable), True
+    except Incompatible:
+        if method == "fokker_planck":
+            raise
+        names = (observable,) if observable else tuple(model.observables) or model.components
+        return (Support("", names, None, False),), False
+
+
+def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]] | None:
+    """Return ranges of histograms: the central 90 % of a known law and as much again on either side; None if unknown."""
+    if not routes or routes[-1].is_point_mass or not np.isfinite([x.quantiles for x in routes[-1].lines]).all():
+        return None
+    ends = {line.name: (float(line.quantiles[0]), float(line.quantiles[-1])) for line in routes[-1].lines}
+    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items()}
