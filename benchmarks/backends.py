@@ -67,7 +67,8 @@ def difference(one: Trace, other: Trace) -> float:
         known = np.isfinite(b)
         if not np.array_equal(np.isfinite(a), known):
             return float("inf")
-        worst = max(worst, np.abs(a - b)[known].max(initial=0.0) / (np.abs(b[known]).max(initial=0.0) + 1e-300))
+        size = np.abs(b[known]).max(initial=0.0) + 1e-300
+        worst = max(worst, float(np.abs(a[known] - b[known]).max(initial=0.0) / size))
     return worst
 
 
