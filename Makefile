@@ -17,7 +17,8 @@ check: $(STAMP)
 	$(BIN)/mypy
 
 bench: $(STAMP)
-	$(BIN)/python benchmarks/side_by_side.py
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --group bench
+	$(BIN)/sde-engine bench
 
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

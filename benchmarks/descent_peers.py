@@ -7,16 +7,16 @@ from typing import Any
 
 import numba
 import numpy as np
-from problem import DESCENT, NOISE, START, TARGET, Participant, starts
-from timing import rounds
 
 import sde_engine as sde
+from sde_engine.bench.problem import DESCENT, NOISE, START, TARGET, Participant, starts
+from sde_engine.bench.timing import rounds
 from sde_engine.ensemble import Run, trace_of
 
 H = DESCENT
 COIN = sde.load_model("two_layer_scalar", law="two_point", target=TARGET, noise=NOISE)
 TABLE = sde.load_model("two_layer_scalar", law="diabetes", feature="bmi")
-BATCHES, WIDTHS = (1, 4, 16, 64, 256), (1, 2, 4, 8)
+BATCHES, WIDTHS, PATHS = (1, 4, 16, 64, 256), (1, 2, 4, 8), (2**8, 2**10, 2**12, 2**14, 2**16, 2**18)
 
 
 def participants(law: str) -> Iterator[Participant]:
@@ -127,7 +127,7 @@ def jax_scan(law: str, paths: int) -> Callable[[int], np.ndarray]:
     return lambda seed: np.asarray(loop(tuple(starts(paths, seed)), jax.random.key(seed)))
 
 
-def cost_table(count: int) -> dict[int, dict[int, float]]:
+def cost_by_size(count: int) -> dict[int, dict[int, float]]:
     """Return {parameters: {batch: ns an example}} of our SGD on diagonal networks, two-point data, one thread."""
 
     def job(width: int, batch: int) -> tuple[Callable[[], object], int]:
@@ -143,3 +143,17 @@ def cost_table(count: int) -> dict[int, dict[int, float]]:
     seconds = rounds([jobs[size][0] for size in sizes], count, time.process_time)
     found = {size: statistics.median(row[k] for row in seconds) / jobs[size][1] * 1e9 for k, size in enumerate(sizes)}
     return {2 * width: {batch: found[width, batch] for batch in BATCHES} for width in WIDTHS}
+
+
+def cost_by_paths(count: int) -> dict[int, float]:
+    """Return {paths: ns an update} of our SGD on the network of the race, batch 8, one thread."""
+
+    def job(paths: int) -> tuple[Callable[[], object], int]:
+        updates = max(256, 2**20 // paths)
+        cell = Run(paths, 1, updates=updates, observables=("v",))
+        return lambda: trace_of(COIN, sde.Sgd(), sde.Hyper(H.eta, H.batch), cell), paths * updates
+
+    jobs = [job(paths) for paths in PATHS]
+    jobs[0][0]()
+    seconds = rounds([run for run, _ in jobs], count, time.process_time)
+    return {paths: statistics.median(row[k] for row in seconds) / jobs[k][1] * 1e9 for k, paths in enumerate(PATHS)}

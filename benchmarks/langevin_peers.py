@@ -10,11 +10,11 @@ from typing import Any
 
 import numba
 import numpy as np
-from problem import LANGEVIN, NOISE, START, TARGET, Absent, Participant, starts
 
 import sde_engine as sde
 from sde_engine.backends.lanes.noise import fill_normals
 from sde_engine.backends.trace import LANES
+from sde_engine.bench.problem import LANGEVIN, NOISE, START, TARGET, Absent, Participant, starts
 from sde_engine.ensemble import Run, trace_of
 
 H = LANGEVIN
@@ -165,7 +165,7 @@ def diffrax_euler(paths: int, brownian: str) -> Any:
             path: Any = diffrax.UnsafeBrownianPath(shape, key)
         else:
             path = diffrax.VirtualBrownianTree(0.0, end, short, shape, key)
-        terms = diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(factor, path))
+        terms: Any = diffrax.MultiTerm(diffrax.ODETerm(drift), diffrax.ControlTerm(factor, path))
         found = diffrax.diffeqsolve(
             terms, diffrax.Euler(), 0.0, end, H.dt, theta, max_steps=H.steps + 8, adjoint=diffrax.ForwardMode()
         )

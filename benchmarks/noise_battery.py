@@ -14,12 +14,12 @@ import argparse
 import subprocess
 import sys
 import time
-from typing import BinaryIO
+from typing import IO
 
 import numpy as np
-from noise_statistics import ENGINE, LAGS, Score, Source, Tally, collect, failed, partners, scores
 
 from sde_engine.backends.trace import LANES
+from sde_engine.bench.noise_statistics import ENGINE, LAGS, Score, Source, Tally, collect, failed, partners, scores
 from sde_engine.rng import INCREMENT, words_of
 
 # First path, first counter (four steps each) and seed: steps from 0, from 1e9, from 2^42; the last path that there is.
@@ -35,14 +35,14 @@ def measured(source: Source, draws: float) -> tuple[list[Score], int]:
     return scores(tally), int(tally.numbers[0])
 
 
-def stream(source: Source, order: str, out: BinaryIO) -> None:
+def stream(source: Source, order: str, out: IO[bytes]) -> None:
     """Write 32-bit words until nobody reads them."""
     chunk = 1024
     words, block = np.empty((4, LANES), np.uint64), np.empty((chunk, 4, LANES), np.uint32)
     counter = source.start
     while True:
         if order == "path" and source is ENGINE:
-            quads = words_of(*(np.uint64(x) for x in (0, INCREMENT)), np.uint64(counter) + _RAMP, np.uint64(1))
+            quads = words_of(np.uint64(0), np.uint64(INCREMENT), np.uint64(counter) + _RAMP, np.uint64(1))
             bits, counter = np.stack(quads, axis=1).astype(np.uint32), counter + len(_RAMP)
         else:
             for k in range(chunk):

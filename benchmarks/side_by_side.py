@@ -1,45 +1,32 @@
 """What our loops cost beside what one would write otherwise, in one run: ratios of interleaved repetitions, medians.
 
-python benchmarks/side_by_side.py            tables
-python benchmarks/side_by_side.py --json     the same as JSON on stdout
-
 Everybody computes the same thing, or the run stops (benchmarks/problem.py). All but the line on threads is held on one
 core, in double precision, and timed by the processor's clock.
 """
 
-import argparse
-import json
 import os
 import platform
-import sys
 import tempfile
+import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from problem import DESCENT, LANGEVIN, Absent, Participant
 from rich.console import Console
 from rich.table import Table
-from timing import Timing, race, speed_up
 
-ROUNDS = 5
+from sde_engine.bench.problem import DESCENT, LANGEVIN, Absent, Participant
+from sde_engine.bench.timing import Timing, race, speed_up
+
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # Linux can choose
 
 
-def main() -> None:
-    """Measure everything and print it."""
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--json", action="store_true", help="print JSON and no tables")
-    arguments.add_argument("--rounds", type=int, default=ROUNDS, help=f"repetitions of everybody, {ROUNDS} by default")
-    given = arguments.parse_args()
+def measured(rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    """Time everybody, and return every number by name. Call it before anything has imported JAX."""
     on_one_core()
-    note = Console(stderr=True)
-    with tempfile.TemporaryDirectory() as folder, note.status("compiling and running"):
-        found = measured(Path(folder), given.rounds, lambda text: note.log(text) if sys.stderr.isatty() else None)
-    if given.json:
-        print(json.dumps(found, indent=2))
-    else:
-        show(found, Console(width=max(120, Console().width)))
+    with tempfile.TemporaryDirectory() as folder:
+        return _measured(Path(folder), rounds, say)
 
 
 def on_one_core() -> None:
@@ -50,12 +37,12 @@ def on_one_core() -> None:
     os.environ.setdefault("JAX_ENABLE_X64", "1")
 
 
-def measured(folder: Path, rounds: int, say: Any) -> dict[str, Any]:
-    """Return every number by name."""
-    import descent_peers
-    import langevin_peers
+def _measured(folder: Path, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
+    from sde_engine.bench import descent_peers, langevin_peers
 
     found: dict[str, Any] = {"machine": machine()}
+    say("first calls")
+    found["first_call_seconds"] = first_calls()
     say("Euler-Maruyama")
     everybody = list(langevin_peers.participants(folder))
     present = [who for who in everybody if isinstance(who, Participant)]
@@ -65,15 +52,35 @@ def measured(folder: Path, rounds: int, say: Any) -> dict[str, Any]:
         say(f"SGD, {law}")
         found[f"sgd_{law}"] = rows(race(list(descent_peers.participants(law)), DESCENT.updates, rounds))
     say("cost table")
-    found["sgd_ns_per_example"] = descent_peers.cost_table(max(3, rounds // 2))
+    found["sgd_ns_per_example"] = descent_peers.cost_by_size(max(3, rounds // 2))
+    found["sgd_ns_by_paths"] = descent_peers.cost_by_paths(max(3, rounds // 2))
     if len(CORES) > 1:
         say("threads")
         os.sched_setaffinity(0, CORES)
         found["speed_up_of_two_threads"] = {
-            "langevin": speed_up(*(langevin_peers.ours("", 32768, "numba", n) for n in (1, 2)), rounds),
-            "sgd_two_point": speed_up(*(descent_peers.ours("two_point", 16384, n) for n in (1, 2)), rounds),
+            "langevin": speed_up(lambda threads: langevin_peers.ours("", 32768, "numba", threads), rounds),
+            "sgd_two_point": speed_up(lambda threads: descent_peers.ours("two_point", 16384, threads), rounds),
         }
     found["machine"]["load_after"] = os.getloadavg()
+    return found
+
+
+def first_calls() -> dict[str, float]:
+    """Return the seconds of a first call, which compiles, beyond those of a second one."""
+    import sde_engine as sde
+
+    found = {}
+    for name, dynamics in (
+        ("double_well", sde.Sgd()),
+        ("two_layer_scalar", sde.Langevin()),
+        ("quadratic", sde.Langevin()),
+    ):
+        model, seconds = sde.load_model(name), []
+        for _ in range(2):
+            start = time.perf_counter()
+            sde.simulate(model, dynamics, sde.Hyper(0.1), paths=128, updates=8, seed=1)
+            seconds.append(time.perf_counter() - start)
+        found[f"{dynamics.kind}, {name}"] = seconds[0] - seconds[1]
     return found
 
 
@@ -131,13 +138,15 @@ def show(found: dict[str, Any], console: Console) -> None:
     for parameters, row in costs.items():
         table.add_row(str(parameters), *(f"{ns:.2f}" for ns in row.values()))
     console.print(table)
+    by_paths = found["sgd_ns_by_paths"]
+    table = Table(*(f"{paths} paths" for paths in by_paths), title="SGD, two-point data, batch 8: ns an update")
+    table.add_row(*(f"{ns:.2f}" for ns in by_paths.values()))
+    console.print(table)
+    for name, seconds in found["first_call_seconds"].items():
+        console.print(f"first call of {name}: {seconds:.1f} s more than the second")
     for name, gain in found.get("speed_up_of_two_threads", {}).items():
         console.print(f"two threads instead of one, {name}: {gain:.2f} times faster by the wall clock")
     before, after = found["machine"]["load_before"][0], found["machine"]["load_after"][0]
     console.print(
         f"load average {before:.1f} before, {after:.1f} after; with other work on the machine only ratios mean much"
     )
-
-
-if __name__ == "__main__":
-    main()

@@ -4,9 +4,10 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
-from problem import TOLERANCE, Moments, Participant
+from sde_engine.bench.problem import TOLERANCE, Moments, Participant
 
 
 class Timing(NamedTuple):
@@ -53,7 +54,7 @@ def race(participants: Sequence[Participant], units: int, count: int) -> list[Ti
     Times are of the processor, summed over threads, so that they hardly depend on what else runs.
     """
     checked = agreed(participants)
-    seconds = rounds([lambda who=who: who.run(2) for who in participants], count, time.process_time)
+    seconds = rounds([partial(who.run, 2) for who in participants], count, time.process_time)
     cost = [[s / (who.paths * units) * 1e9 for s, who in zip(row, participants, strict=True)] for row in seconds]
     found = []
     for k, (who, (moments, distance)) in enumerate(zip(participants, checked, strict=True)):
@@ -63,7 +64,9 @@ def race(participants: Sequence[Participant], units: int, count: int) -> list[Ti
     return found
 
 
-def speed_up(slow: Participant, fast: Participant, count: int) -> float:
-    """Return the median ratio of two wall-clock times, measured in turn."""
+def speed_up(of: Callable[[int], Participant], count: int) -> float:
+    """Return the median ratio of the wall-clock times on one and on two threads, measured in turn."""
+    slow, fast = of(1), of(2)
+    slow.run(1)
     pairs = rounds([lambda: slow.run(2), lambda: fast.run(2)], count, time.perf_counter)
     return statistics.median(a / b for a, b in pairs)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from sde_engine.ensemble import simulate as simulate
     from sde_engine.errors import SdeEngineError as SdeEngineError
     from sde_engine.kernel import Hyper as Hyper
+    from sde_engine.landscape import landscape as landscape
     from sde_engine.model import Examples as Examples
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
@@ -31,12 +32,14 @@ if TYPE_CHECKING:
     from sde_engine.potential import entropic_loss as entropic_loss
     from sde_engine.potential import ito_potential as ito_potential
     from sde_engine.potential import orbit_profile as orbit_profile
+    from sde_engine.potential import profile as profile
     from sde_engine.runner import run_sweep as run_sweep
     from sde_engine.stability import lyapunov as lyapunov
     from sde_engine.stationary_law import stationary as stationary
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
     from sde_engine.sweep import Sweep as Sweep
+    from sde_engine.transfer_operator import relaxation as relaxation
 
 __version__ = "0.1.0"
 
@@ -61,12 +64,15 @@ _HOME = {
     "entropic_loss": "potential",
     "ito_potential": "potential",
     "orbit_profile": "potential",
+    "profile": "potential",
     "stationary": "stationary_law",
     "compare": "ensemble",
+    "landscape": "landscape",
     "list_models": "discovery",
     "load_model": "discovery",
     "lyapunov": "stability",
     "open_results": "store",
+    "relaxation": "transfer_operator",
     "run_sweep": "runner",
     "simulate": "ensemble",
 }

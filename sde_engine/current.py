@@ -13,20 +13,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sde_engine.ensemble import Run, trace_of
-from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, check_hyper
-from sde_engine.model import Model
+from sde_engine.errors import SpecError
+from sde_engine.pairs import Pairs as Pairs
+from sde_engine.pairs import state_pairs as state_pairs
 
 GROUPS = 20  # the jackknife leaves out one of so many groups of pairs
-
-
-class Pairs(NamedTuple):
-    """States of independent stationary paths now and one step later, each (d, n), and the time between them."""
-
-    before: NDArray
-    after: NDArray
-    time: float
 
 
 class PairCurrent(NamedTuple):
@@ -42,48 +33,6 @@ class PairCurrent(NamedTuple):
     area_rate_stderr: NDArray
     entropy_production: float
     entropy_production_stderr: float
-
-
-def state_pairs(
-    model: Model, dynamics: Dynamics, hyper: Hyper, *, paths: int, updates: int, seed: int, threads: int = 1
-) -> Pairs:
-    """Return the states of independent paths after `updates` updates, and one step of the dynamics later.
-
-    The noise is keyed by path and step, so a run that is one step longer repeats the shorter one and adds a step.
-
-    Raises
-    ------
-    Incompatible : a scheme whose paths choose their own steps: consecutive states then lie at different times
-    """
-    hyper = check_hyper(hyper)
-    kernel = dynamics.kernel(model, hyper)
-    step = hyper.eta
-    if isinstance(kernel, Diffusion):
-        if kernel.size is not None:
-            raise Incompatible(
-                "the paths of this scheme choose their own steps, so they have no common next state; "
-                "use a scheme with a fixed step"
-            )
-        step = kernel.dt
-    steps = max(1, round(hyper.eta * updates / step))
-    names = model.components[:1]
-    found = []
-    for number in (steps, steps + 1):
-        discrete = step == hyper.eta
-        run = Run(
-            paths,
-            seed,
-            updates=number if discrete else None,
-            time=None if discrete else number * step,
-            observables=names,
-            windows=1,
-        )
-        trace, clock = trace_of(model, dynamics, hyper, run, threads=threads)
-        if clock.steps != number:
-            raise SpecError(f"a run of {number} steps was made in {clock.steps}; give a dt that divides eta")
-        found.append((trace.final[: model.dim], np.isinf(trace.diverged_at)))
-    alive = found[0][1] & found[1][1]
-    return Pairs(found[0][0][:, alive], found[1][0][:, alive], step)
 
 
 def pair_current(before: ArrayLike, after: ArrayLike, *, time: float) -> PairCurrent:

@@ -4,6 +4,15 @@
       = (eta/4) [|grad L + weight_decay theta|_P^2 + (k / batch) Tr(P C)],       k = 1 (iid), (N - B)/(N - 1)
     F = L + weight_decay |theta|^2 / 2 + S
 
+Heavy ball (momentum beta), on the clock eta k / (1 - beta) of k updates:
+
+    S = eta (1 + beta) / (4 (1 - beta)^2) |grad L + weight_decay theta|_P^2 + eta k / (4 (1 - beta) batch) Tr(P C)
+
+The first term is the backward error of the deterministic map. The second is what noise adds to a charge
+q = theta^T A theta of a symmetry: with e = v'^T A v' of the velocity, q' = q + 2 beta theta^T A v + e exactly, so that
+q moves by e (1 + beta) / (1 - beta) an update in the long run, and independent batches have <e> = eta^2 Tr(A C) k /
+(batch (1 - beta^2)). Derived here; the tests enumerate all batches.
+
 Which dynamics F belongs to: the mean of reshuffled epochs follows -grad F. For iid batches the Tr C part of the force
 is made by the fluctuations themselves, so an **Ito** equation with drift -grad F counts it twice and is wrong; the
 **Stratonovich** equation with drift -grad F and one noise column an example is the right one, and equals the Ito
@@ -16,22 +25,19 @@ Smith, S., Dherin, B., Barrett, D. and De, S. (2021). arXiv:2101.12176 (reshuffl
 """
 
 from functools import lru_cache
-from itertools import product
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.polynomial.hermite_e import hermegauss
 from numpy.typing import ArrayLike, NDArray
 
 from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
     import xarray
-
-_MOST_NODES = 20_000  # examples that a drawn law is replaced by
 
 
 def matching_coefficient(steps: float) -> float:
@@ -51,6 +57,7 @@ def entropic_loss(
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
+    momentum: float = 0.0,
     steps: float = inf,
     decay_inside: bool = True,
 ) -> NDArray:
@@ -61,12 +68,13 @@ def entropic_loss(
     theta : d components, each of any shape
     sampling : its finite-population factor enters; "epoch" has that of "without_replacement"
     preconditioner : one positive factor a component, or None
+    momentum : of heavy ball, in [0, 1); the force then acts per unit of eta k / (1 - momentum)
     steps : n of the matching; the coefficient of S is (1 - 1/n)/4
     decay_inside : whether weight decay stands inside the square. Outside, the O(eta weight_decay) part of S is lost
     """
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
     flat = theta.reshape(model.dim, -1)
-    args = (flat, factors, *_settings(model, hyper, sampling, steps, decay_inside))
+    args = (flat, factors, *_settings(model, hyper, sampling, momentum, steps, decay_inside))
     loss = np.broadcast_to(model.loss(tuple(flat), model.params), flat.shape[1:])
     plain = loss + 0.5 * hyper.weight_decay * np.sum(flat**2, axis=0)
     return (plain + np.asarray(_entropy(model, *args))).reshape(theta.shape[1:])
@@ -79,6 +87,7 @@ def entropic_force(
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
+    momentum: float = 0.0,
     steps: float = inf,
     decay_inside: bool = True,
 ) -> NDArray:
@@ -89,7 +98,7 @@ def entropic_force(
     import jax
 
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
-    settings = _settings(model, hyper, sampling, steps, decay_inside)
+    settings = _settings(model, hyper, sampling, momentum, steps, decay_inside)
     with jax.enable_x64(True):
         found = np.asarray(_entropy_gradient(model)(theta.reshape(model.dim, -1), factors, *settings))
     return -found.reshape(theta.shape)
@@ -104,12 +113,20 @@ def _entropy_gradient(model: Model) -> Any:
 
 
 def _settings(
-    model: Model, hyper: Hyper, sampling: Sampling, steps: float, decay_inside: bool
+    model: Model, hyper: Hyper, sampling: Sampling, momentum: float, steps: float, decay_inside: bool
 ) -> tuple[NDArray, NDArray, float, float, float]:
+    if not 0.0 <= momentum < 1.0:
+        raise SpecError(f"momentum is {momentum!r}; a number from 0 up to but not including 1 is accepted")
+    if momentum and (sampling == "epoch" or steps < inf):
+        raise Incompatible(
+            "with momentum the entropic loss is known for independent batches and steps = infinity; use sampling 'iid' "
+            "or 'without_replacement' and leave steps out, or momentum 0"
+        )
     draws, weights = example_nodes(model)
     share = sampling_factor(sampling, hyper.batch, model.examples.size) / hyper.batch
     decay = hyper.weight_decay if decay_inside else 0.0
-    return draws, weights, hyper.eta * matching_coefficient(steps), share, decay
+    amplitude = hyper.eta * matching_coefficient(steps) * (1.0 + momentum) / (1.0 - momentum) ** 2
+    return draws, weights, amplitude, share * (1.0 - momentum) / (1.0 + momentum), decay
 
 
 def _entropy(
@@ -128,28 +145,31 @@ def _entropy(
     return amplitude * total
 
 
-def example_nodes(model: Model) -> tuple[NDArray, NDArray]:
-    """Return examples (draws, k) and their probabilities (k,) that stand for the model's law of examples.
+def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: Any) -> "xarray.Dataset":
+    """Return loss and entropic loss along any curve or over any plane of points.
 
-    All rows of a table and all sign patterns are exact; normals are Gauss-Hermite nodes, exact for polynomials of
-    degree below twice their number a draw (that is 20 for up to 3 draws).
+    Parameters
+    ----------
+    theta : (d, n) points of a curve, or (d, n, m) of a plane, ...
+    as_entropic_loss : keyword arguments of `entropic_loss`
     """
-    law = model.examples
-    if law.table is not None:
-        return law.table.T, np.full(len(law.table), 1.0 / len(law.table))
-    if law.kind == "sign":
-        points, weights = np.array([-1.0, 1.0]), np.array([0.5, 0.5])
-    else:
-        number = min(20, int(_MOST_NODES ** (1.0 / law.draws) + 1e-9))
-        points, weights = hermegauss(max(number, 2))
-        weights = weights / weights.sum()
-    if len(points) ** law.draws > 4 * _MOST_NODES:
-        raise Incompatible(
-            f"an example of {model.name!r} takes {law.draws} numbers, too many to enumerate their law; "
-            "give the examples as a table"
-        )
-    draws = np.array(list(product(points, repeat=law.draws))).T
-    return draws, np.prod(np.array(list(product(weights, repeat=law.draws))).T, axis=0)
+    import xarray
+
+    points, hyper = np.asarray(theta, dtype=float), check_hyper(hyper)
+    if points.ndim < 2 or points.shape[0] != model.dim:
+        raise SpecError(f"theta has shape {points.shape}; ({model.dim}, n) or ({model.dim}, n, m, ...) is accepted")
+    dims = ("s",) if points.ndim == 2 else tuple(f"s{k}" for k in range(points.ndim - 1))
+    loss = np.broadcast_to(model.loss(tuple(points), model.params), points.shape[1:])
+    decay = 0.5 * hyper.weight_decay * np.sum(points**2, axis=0)
+    entropic = entropic_loss(model, hyper, points, **as_entropic_loss)
+    data = {
+        "loss": (dims, loss + 0.0, {"long_name": "loss, weight decay not included", "units": "1"}),
+        "loss_with_decay": (dims, loss + decay, {"long_name": "loss with weight decay", "units": "1"}),
+        "entropic_loss": (dims, entropic, {"long_name": "entropic loss", "units": "1"}),
+        "theta": (("component", *dims), points, {"long_name": "point", "units": "1"}),
+    }
+    attrs = {"model": model.name, **hyper._asdict()}
+    return xarray.Dataset(data, coords={"component": list(model.components)}, attrs=attrs)
 
 
 def orbit_profile(
@@ -160,26 +180,13 @@ def orbit_profile(
     The loss is constant there; F is a sum of exponentials with positive weights for a linear symmetric generator, so it
     is strictly convex in s. Keyword arguments are those of `entropic_loss`.
     """
-    import xarray
-
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
     points = _orbit(model, start, model.symmetries[symmetry], s)
-    loss = np.broadcast_to(model.loss(tuple(points), model.params), s.shape)
-    decay = 0.5 * hyper.weight_decay * np.sum(points**2, axis=0)
-    data = {
-        "loss": ("s", loss + 0.0, {"long_name": "loss, weight decay not included", "units": "1"}),
-        "loss_with_decay": ("s", loss + decay, {"long_name": "loss with weight decay", "units": "1"}),
-        "entropic_loss": (
-            "s",
-            entropic_loss(model, hyper, points, **as_entropic_loss),
-            {"long_name": "entropic loss", "units": "1"},
-        ),
-        "theta": (("component", "s"), points, {"long_name": "point of the orbit", "units": "1"}),
-    }
-    attrs = {"model": model.name, "symmetry": symmetry, **hyper._asdict()}
-    return xarray.Dataset(data, coords={"s": s, "component": list(model.components)}, attrs=attrs)
+    found = profile(model, hyper, points, **as_entropic_loss).assign_coords(s=s)
+    found.attrs["symmetry"] = symmetry
+    return found
 
 
 def _orbit(model: Model, start: NDArray, tangent: Any, s: NDArray) -> NDArray:

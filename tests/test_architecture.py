@@ -25,15 +25,16 @@ ROWS = (
     ("errors", "elementary", "conventions", "progress"),
     ("components", "rng", "values"),
     ("model", "scheme", "theory"),
-    ("data", "kernel", "log_chart"),
+    ("data", "kernel", "log_chart", "examples"),
     ("models", "schemes", "backends"),
     ("stats", "discovery"),  # discovery walks the folder of models; below row 10 nobody else names one
     ("run", "dynamics"),
     ("ensemble", "sweep", "store"),
-    ("network", "fokker_planck"),
+    ("network", "fokker_planck", "pairs"),
+    ("transfer_operator",),
     ("potential", "stationary_law", "stability", "convergence", "current", "symmetry", "alignment", "phase"),
-    ("runner", "plot"),
-    ("testing", "verify", "demo"),
+    ("runner", "plot", "landscape"),
+    ("testing", "verify", "demo", "bench"),
     ("cli",),
     ("__main__",),
 )
@@ -42,14 +43,17 @@ WITHOUT_MODELS = set(ROW) - {"models", "discovery"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
-    """Yield the dotted name and the file of every module of the package; models through their link."""
-    for file in sorted(PACKAGE.rglob("*.py")) + sorted((ROOT / "models").rglob("*.py")):
-        inside = file.relative_to(PACKAGE if file.is_relative_to(PACKAGE) else ROOT)
-        parts = ["sde_engine", *inside.with_suffix("").parts]
-        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
+    """Yield the dotted name and the file of every module of the package; linked rooms where they are."""
+    for home, prefix in ((PACKAGE, ()), *((ROOT / folder, (name,)) for name, folder in LINKED.items())):
+        for file in sorted(home.rglob("*.py")):
+            if file.parent.name in LINKED and file.is_relative_to(PACKAGE):
+                continue
+            parts = ["sde_engine", *prefix, *file.relative_to(home).with_suffix("").parts]
+            yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), file
 
 
-MODULES = {name: file for name, file in modules() if file.parent != PACKAGE / "models"}
+LINKED = {"models": "models", "bench": "benchmarks"}  # rooms of the package that are folders of the project
+MODULES = dict(modules())
 
 
 def guarded(tree: ast.AST) -> set[ast.AST]:

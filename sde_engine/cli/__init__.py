@@ -12,8 +12,26 @@ from typing import Annotated
 
 import typer
 
-from sde_engine.cli.text import new_table, numbers, pairs, reporter, show, shown, statistics
-from sde_engine.errors import SdeEngineError, SpecError
+from sde_engine.cli import laws, timings
+from sde_engine.cli.options import (
+    MOVERS,
+    Batch,
+    Csv,
+    Decay,
+    Eta,
+    Json,
+    ModelName,
+    Paths,
+    Quiet,
+    Save,
+    Seed,
+    Setting,
+    Threads,
+    Time,
+    Updates,
+)
+from sde_engine.cli.text import loaded, mover, new_table, numbers, pairs, reporter, save_figure, show, shown, statistics
+from sde_engine.errors import SdeEngineError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -22,6 +40,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="SGD as a Langevin equation with state-dependent noise, beside SGD itself.",
 )
+for command in (laws.stationary, laws.potential, laws.verify, timings.bench):
+    app.command()(command)
 
 
 class Picture(StrEnum):
@@ -30,22 +50,6 @@ class Picture(StrEnum):
     phase = "phase"
     comparison = "comparison"
     fluctuations = "fluctuations"
-
-
-_MOVERS = 'What moves the parameters: sgd, langevin, ... or a table such as \'{kind = "sgd", sampling = "epoch"}\'.'
-Setting = Annotated[list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="A parameter of the model.")]
-Csv = Annotated[Path | None, typer.Option(help="CSV file with two columns x,y: the examples of the model.")]
-Eta = Annotated[float, typer.Option(help="Learning rate.")]
-Batch = Annotated[int, typer.Option(help="Batch size.")]
-Decay = Annotated[float, typer.Option(help="Weight decay (gradient += weight_decay * theta).")]
-Paths = Annotated[int, typer.Option(help="Number of independent paths.")]
-Updates = Annotated[int | None, typer.Option(help="Number of updates.")]
-Time = Annotated[float | None, typer.Option(help="Length of the run on the clock t = eta * updates.")]
-Seed = Annotated[int, typer.Option(help="Key of all random numbers; there is no default.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-Threads = Annotated[int | None, typer.Option(help="Threads; all cores by default. Results do not depend on it.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
-Save = Annotated[Path | None, typer.Option("--output", "-o", help="Also write the labelled results to this HDF5 file.")]
 
 
 @app.command()
@@ -98,10 +102,10 @@ def models(as_json: Json = False) -> None:
 
 @app.command()
 def simulate(
-    model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
+    model: ModelName,
     eta: Eta,
     seed: Seed,
-    dynamics: Annotated[str, typer.Option(help=_MOVERS)] = "langevin",
+    dynamics: Annotated[str, typer.Option(help=MOVERS)] = "langevin",
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
     paths: Paths = 1024,
@@ -124,10 +128,10 @@ def simulate(
 
 @app.command()
 def compare(
-    model: Annotated[str, typer.Argument(help="Name of a model, or package.module:MODEL.")],
+    model: ModelName,
     eta: Eta,
     seed: Seed,
-    dynamics: Annotated[list[str] | None, typer.Option(help=f"{_MOVERS} Repeat for each.")] = None,
+    dynamics: Annotated[list[str] | None, typer.Option(help=f"{MOVERS} Repeat for each.")] = None,
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
     paths: Paths = 1024,
@@ -188,10 +192,7 @@ def plot(
     from sde_engine.store import open_results
 
     figure = sheet(open_results(results), kind.value, observable, pairs(select, "--select"))
-    try:
-        figure.savefig(output, dpi=150)
-    except (OSError, ValueError) as error:
-        raise SpecError(f"cannot write the figure {str(output)!r}: {error}") from error
+    save_figure(figure, output)
     print(output)
 
 
@@ -238,17 +239,12 @@ def _run(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    from sde_engine.discovery import load_model
-    from sde_engine.dynamics import from_spec
     from sde_engine.ensemble import compare as run_compare
     from sde_engine.kernel import Hyper
     from sde_engine.store.single import refuse_unwritable, save
 
-    parameters = pairs(settings, "--set")
-    if csv is not None:
-        parameters |= {"law": "table", "table": str(csv)}
-    model = load_model(name, **parameters)
-    movers = [from_spec(pairs([f"it={one}"], "--dynamics")["it"]) for one in dynamics]
+    model = loaded(name, settings, csv)
+    movers = [mover(one) for one in dynamics]
     if output is not None:
         refuse_unwritable(output)
     results = run_compare(

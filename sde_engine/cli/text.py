@@ -5,8 +5,13 @@ from typing import TYPE_CHECKING, Any
 from sde_engine.errors import SpecError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import xarray
     from rich.table import Table
+
+    from sde_engine.model import Model
+    from sde_engine.stationary_law import StationaryLaw
 
 
 def numbers(results: "xarray.Dataset") -> dict[str, Any]:
@@ -41,6 +46,26 @@ def statistics(results: "xarray.Dataset") -> "Table":
     return table
 
 
+def law_rows(law: "StationaryLaw") -> list[dict[str, Any]]:
+    """Return what a law and its routes say, one row a route and variable, as plain values for a table or JSON."""
+    rows = []
+    for route in law.routes or (law, *law.others):
+        for line in route.lines:
+            row: dict[str, Any] = {"method": route.method, "law": route.label, "variable": line.name}
+            for name in ("mean", "mean_error", "variance", "variance_error"):
+                row[name] = _finite(getattr(line, name))
+            row["quantiles"] = [_finite(value) for value in line.quantiles]
+            rows.append(row | {"is_point_mass": route.is_point_mass, "verdict": route.verdict})
+    return rows
+
+
+def with_error(value: float | None, error: float | None) -> str:
+    """Return a value with its error, where they are known."""
+    if value is None:
+        return "?"
+    return f"{value:.6g}" + (f" +- {error:.1g}" if error else "")
+
+
 def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
     """Return NAME=VALUE options as a dict; values are read as TOML, and as text where that fails."""
     import tomllib
@@ -55,6 +80,31 @@ def pairs(given: list[str] | None, option: str) -> dict[str, Any]:
         except tomllib.TOMLDecodeError:
             found[key] = value
     return found
+
+
+def loaded(name: str, settings: list[str] | None, csv: "Path | None") -> "Model":
+    """Return the model that the options MODEL, --set and --csv name."""
+    from sde_engine.discovery import load_model
+
+    parameters = pairs(settings, "--set")
+    if csv is not None:
+        parameters |= {"law": "table", "table": str(csv)}
+    return load_model(name, **parameters)
+
+
+def mover(text: str) -> Any:
+    """Return the dynamics that the option --dynamics names."""
+    from sde_engine.dynamics import from_spec
+
+    return from_spec(pairs([f"it={text}"], "--dynamics")["it"])
+
+
+def save_figure(figure: Any, path: "Path") -> None:
+    """Write a figure, or say in a sentence why not."""
+    try:
+        figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"cannot write the figure {str(path)!r}: {error}") from error
 
 
 def reporter(quiet: bool) -> Any:

@@ -89,6 +89,17 @@ class Axis:
             return self.centre + self.width * np.sinh(t), self.width * np.cosh(t) * step
         return t, np.full_like(t, step)
 
+    def coordinate(self, x: NDArray) -> NDArray:
+        """Return the cell coordinate s of points x, the inverse of `points`; infinite beyond the end of a chart."""
+        start, stop = self._range()
+        t = np.asarray(x, dtype=float)
+        if self.spacing == "log":
+            with np.errstate(divide="ignore"):
+                t = np.log(np.maximum(t, 0.0)) if self.low > 0.0 else -np.log(np.maximum(-t, 0.0))
+        elif self.spacing == "sinh":
+            t = np.arcsinh((t - self.centre) / self.width)
+        return (t - start) * (self.cells / (stop - start)) - 0.5
+
     @property
     def nodes(self) -> NDArray:
         """Nodes of the cells, shape (cells,)."""

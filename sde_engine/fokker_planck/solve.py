@@ -99,14 +99,16 @@ def stationary_laws(equation: Equation, grid: Grid) -> tuple[GridLaw, ...]:
             log_density = np.concatenate([[0.0], np.cumsum(edges.force)])
             mass = np.exp(log_density - log_density.max()) * grid.volumes
             return (_law(built, mass, 0.0),)
-        return tuple(_law(built, _null_vector(built, cells), 0.0) for cells in _closed_classes(built))
+        return tuple(_law(built, _null_vector(built, cells), 0.0) for cells in closed_classes(built.matrix))
     coarse, reference = None, None
     if min(grid.shape) >= 2 * _COARSEST:
         found = stationary_laws(equation, grid.coarser())
         coarse = found[0] if len(found) == 1 else None
         reference = None if coarse is None else refined(coarse, grid)
     built = generator(equation, grid, reference=reference)
-    return tuple(_law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in _closed_classes(built))
+    return tuple(
+        _law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in closed_classes(built.matrix)
+    )
 
 
 def refined(law: GridLaw, grid: Grid) -> NDArray:
@@ -132,12 +134,15 @@ def refined(law: GridLaw, grid: Grid) -> NDArray:
     return values.ravel()
 
 
-def _closed_classes(built: Generator) -> list[NDArray]:
-    """Return the sets of cells that mass cannot leave and inside which every cell reaches every other."""
-    number, label = csgraph.connected_components(built.matrix.T, directed=True, connection="strong")
+def closed_classes(matrix: sparse.spmatrix) -> list[NDArray]:
+    """Return the sets of cells that mass cannot leave and inside which every cell reaches every other.
+
+    Entry (i, j) of the matrix is positive where mass goes from cell j to another cell i.
+    """
+    number, label = csgraph.connected_components(matrix.T, directed=True, connection="strong")
     if number == 1:
-        return [np.arange(built.grid.size)]
-    jumps = built.matrix.tocoo()
+        return [np.arange(matrix.shape[0])]
+    jumps = matrix.tocoo()
     leaves = (label[jumps.row] != label[jumps.col]) & (jumps.data > 0.0)
     is_open = np.zeros(number, dtype=bool)
     is_open[label[jumps.col[leaves]]] = True

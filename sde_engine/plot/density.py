@@ -40,6 +40,7 @@ def density(
     ax.set_xlabel(observable)
     ax.set_ylabel(f"density of {observable}")
     ax.set_xlim(centre[0], centre[-1])
-    ax.set_ylim(bottom=0.0)
+    if ax.get_yscale() == "linear":
+        ax.set_ylim(bottom=0.0)
     ax.legend(fontsize=SMALL)
     return ax

@@ -1,12 +1,15 @@
-"""One stationary law by three independent roads: closed form, Fokker-Planck equation, ensemble.
+"""One stationary law by independent roads: closed form, Fokker-Planck equation or transfer operator, ensemble.
 
     law = stationary(model, hyper, method="all", seed=1);  law.agreement
 
-The three share nothing but the model's formulas, so their agreement is evidence, and their distances are reported.
+The Ito equation has a Fokker-Planck equation, discrete SGD a transfer operator. The roads share nothing but the model's
+formulas, so their agreement is evidence, and their distances are reported.
 """
 
 from dataclasses import replace
 from typing import Literal
+
+import numpy as np
 
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError, unknown
 from sde_engine.fokker_planck.equation import temperature_of
@@ -14,15 +17,18 @@ from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling, check_hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
+from sde_engine.stationary_law.by_chain import carried
 from sde_engine.stationary_law.closed import closed_law
+from sde_engine.stationary_law.discrete import closed_chain_law
 from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
-from sde_engine.stationary_law.on_grid import find_grid, solved, tabulated
+from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.support import Support, supports
+from sde_engine.stationary_law.tabulated import tabulated
 
-Method = Literal["closed_form", "fokker_planck", "ensemble", "all"]
-METHODS = ("closed_form", "fokker_planck", "ensemble", "all")
+Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
+METHODS = ("closed_form", "fokker_planck", "transfer_operator", "ensemble", "all")
 
 
 def stationary(
@@ -44,11 +50,12 @@ def stationary(
 
     Parameters
     ----------
-    method : "closed_form", "fokker_planck", "ensemble", or "all": every route that applies, with their distances
-    dynamics : whose law; None is the Ito equation (`Langevin()`). Discrete dynamics have the ensemble route only
+    method : "closed_form", "fokker_planck" (of the Ito equation), "transfer_operator" (of discrete SGD on a line with
+        finite examples), "ensemble", or "all": every route that applies, with their distances
+    dynamics : whose law; None is the Ito equation (`Langevin()`)
     observable : the variable of a law on a line; None is the model's first observable
     grid, cells : for the Fokker-Planck equation: a grid in the coordinates of the line or space, or its resolution;
-        None finds a grid that holds the law
+        None finds a grid that holds the law. `cells` is also the resolution of the transfer operator
     paths, time, bins, seed, threads : of the ensemble, which has no default seed
 
     Returns
@@ -66,28 +73,66 @@ def stationary(
         raise SpecError(unknown("method", method, METHODS))
     hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
     dynamics.kernel(model, hyper)
-    if dynamics.kind != "langevin" and method in ("closed_form", "fokker_planck"):
-        raise Incompatible(
-            f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
-            "method='ensemble', or dynamics=None"
-        )
-    if method in ("ensemble", "all") and seed is None:
-        raise SpecError(f"method {method!r} runs an ensemble and has no default seed; give seed=...")
+    _refuse_wrong_route(method, dynamics, seed)
     places, on_grid = _places(model, hyper, observable, method)
     routes: list[StationaryLaw] = []
     others: tuple[StationaryLaw, ...] = ()
-    if method != "ensemble" and dynamics.kind == "langevin" and on_grid:
+    if method != "ensemble" and dynamics.kind != "langevin":
+        routes, others = _chain_routes(model, hyper, dynamics, places, method, cells)
+    elif method != "ensemble" and on_grid:
         sampling: Sampling = getattr(dynamics, "sampling", "iid")
         routes, others = _grid_routes(model, hyper, places, method, sampling, grid, cells)
     if method in ("ensemble", "all"):
-        alive = bool(routes) and not routes[-1].is_point_mass
+        alive = bool(routes) and not routes[-1].is_point_mass and np.isfinite(routes[-1].lines[0].quantiles).all()
         ranges = {line.name: _span(line) for line in routes[-1].lines} if alive else None
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
         routes.append(sampled(model, hyper, dynamics, places[0], long, ranges))
     if method != "all":
         return replace(routes[0], others=others)
-    distances, sentence = compared(tuple(routes))
-    return replace(routes[0], others=others, routes=tuple(routes), agreement=sentence, distances=distances)
+    distances, sentence, agrees = compared(tuple(routes))
+    return replace(
+        routes[0], others=others, routes=tuple(routes), agreement=sentence, agrees=agrees, distances=distances
+    )
+
+
+def _refuse_wrong_route(method: str, dynamics: Dynamics, seed: int | None) -> None:
+    if dynamics.kind != "langevin" and method == "fokker_planck":
+        raise Incompatible(
+            f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
+            "method='transfer_operator' or 'ensemble', or dynamics=None"
+        )
+    if dynamics.kind == "langevin" and method == "transfer_operator":
+        raise Incompatible(
+            f"{method!r} gives the law of discrete SGD, but the dynamics is {dynamics.kind!r}; use dynamics=Sgd(), or "
+            "method='fokker_planck'"
+        )
+    if method in ("ensemble", "all") and seed is None:
+        raise SpecError(f"method {method!r} runs an ensemble and has no default seed; give seed=...")
+
+
+def _chain_routes(
+    model: Model, hyper: Hyper, dynamics: Dynamics, places: tuple[Support, ...], method: str, cells: int | None
+) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
+    """Return the laws of discrete dynamics by closed form and transfer operator at the first place, and the others."""
+    routes: list[StationaryLaw] = []
+    others: list[StationaryLaw] = []
+    if method in ("closed_form", "all"):
+        try:
+            routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
+        except Incompatible:
+            if method == "closed_form":
+                raise
+    if method in ("transfer_operator", "all"):
+        try:
+            first, *others = carried(model, hyper, dynamics, places[0], cells)
+            routes.append(first)
+        except Incompatible:
+            if method == "transfer_operator":
+                raise
+    if method == "transfer_operator":
+        for place in places[1:]:
+            others += carried(model, hyper, dynamics, place, cells)
+    return routes, tuple(others)
 
 
 def _grid_routes(

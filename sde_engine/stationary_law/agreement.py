@@ -9,8 +9,8 @@ from sde_engine.stationary_law.law import Line, StationaryLaw
 SIGMAS = 4.0
 
 
-def compared(routes: tuple[StationaryLaw, ...]) -> tuple[dict[str, float], str]:
-    """Return the Kolmogorov distance of every pair of routes (largest over variables), and a sentence."""
+def compared(routes: tuple[StationaryLaw, ...]) -> tuple[dict[str, float], str, bool | None]:
+    """Return the Kolmogorov distance of every pair of routes (largest over variables), a sentence, and a verdict."""
     distances: dict[str, float] = {}
     complaints = []
     for one, other in combinations(routes, 2):
@@ -21,20 +21,21 @@ def compared(routes: tuple[StationaryLaw, ...]) -> tuple[dict[str, float], str]:
             complaints.append(f"{collapsed.method} alone finds the law collapsed")
             continue
         parts = [_distance(a, b) for a, b in zip(one.lines, other.lines, strict=True)]
-        distances[pair] = max(parts)
+        distances[pair] = float(np.max(parts))
         for a, b, gap in zip(one.lines, other.lines, parts, strict=True):
             complaints += [f"{pair} differ in {text}" for text in _differences(a, b, gap)]
     if len(routes) < 2:
-        return distances, "only one route applies, so there is nothing to compare"
+        return distances, "only one route applies, so there is nothing to compare", None
     names = ", ".join(route.method for route in routes)
-    widest = max(distances.values())
     if complaints:
-        return distances, f"the routes ({names}) do not agree within {SIGMAS:g} errors: {'; '.join(complaints)}"
-    return distances, f"the routes ({names}) agree within their errors; largest Kolmogorov distance {widest:.2g}"
+        return distances, f"the routes ({names}) do not agree within {SIGMAS:g} errors: {'; '.join(complaints)}", False
+    widest = max((d for d in distances.values() if np.isfinite(d)), default=np.nan)
+    words = f"; largest Kolmogorov distance {widest:.2g}" if np.isfinite(widest) else ", moment by moment"
+    return distances, f"the routes ({names}) agree within their errors{words}", True
 
 
 def _distance(a: Line, b: Line) -> float:
-    """Largest |P_a(x) - P_b(x)| over the quantiles of both."""
+    """Largest |P_a(x) - P_b(x)| over the quantiles of both; not a number where one has moments only."""
     at = np.concatenate([a.quantiles, b.quantiles])
     return float(np.max(np.abs(a.cdf(at) - b.cdf(at))))
 

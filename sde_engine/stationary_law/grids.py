@@ -16,7 +16,7 @@ def ray_grid(equation: Equation, scale: float, cells: int, power: int) -> tuple[
     wide = Grid((Axis(1e-130 * scale, 1e12 * scale, 1600, "log"),))
     law = _fullest(equation, wide)
     r, mass = law.grid.nodes[0], law.mass
-    dies = np.isfinite(law.outside[0][0]) and law.outside[0][0] < 1.0 and mass[0] < 0.5
+    dies = np.isfinite(law.outside[0][0]) and mass[0] < 0.5
     with np.errstate(divide="ignore"):
         weight = np.log(mass) + power * np.maximum(np.log(r) - np.sum(mass * np.log(r)), 0.0)
     keep = np.flatnonzero((mass > _FLOOR * mass.max()) | (weight > weight.max() + _LOG_TAIL))

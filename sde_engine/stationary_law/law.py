@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,10 @@ PROBABILITIES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """What a law says about one number: moments and quantiles with errors, and its distribution function."""
+    """What a law says about one number: moments and quantiles with errors, and its distribution function.
+
+    Quantiles and distribution function are not a number where only the moments are known.
+    """
 
     name: str
     mean: float
@@ -51,6 +54,7 @@ class StationaryLaw:
     others : laws that the same equation keeps beside this one (other sign, collapsed state, metastable state)
     routes : for method "all", the law by every route; this one is the first of them
     agreement : for method "all", whether the routes agree within their errors, in words
+    agrees : for method "all", the same as a truth value; None where there was nothing to compare
     distances : for method "all", Kolmogorov distances between routes
     """
 
@@ -66,6 +70,7 @@ class StationaryLaw:
     others: tuple["StationaryLaw", ...] = ()
     routes: tuple["StationaryLaw", ...] = ()
     agreement: str = ""
+    agrees: bool | None = None
     distances: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -104,6 +109,59 @@ def _identifier(text: str) -> str:
     return "_".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
+class Shape(NamedTuple):
+    """A density on coordinates (joint), or one of every variable by itself, with errors.
+
+    Attributes
+    ----------
+    coordinates : name -> points, the axes of `density`
+    density, error : of that shape; the error is None where the density is exact
+    marginals : name -> (points, density, standard error)
+    """
+
+    coordinates: dict[str, NDArray] = {}
+    density: NDArray | None = None
+    error: NDArray | None = None
+    marginals: dict[str, tuple[NDArray, NDArray, NDArray]] = {}
+
+    def arrays(self) -> dict[str, Any]:
+        """Return the labelled arrays of a data set."""
+        data: dict[str, Any] = {}
+        dims = tuple(self.coordinates)
+        if self.density is not None:
+            data["density"] = (dims, self.density, _words("probability density"))
+        if self.error is not None:
+            words = "error of the probability density (standard error, or from half the resolution)"
+            data["density_error"] = (dims, self.error, _words(words))
+        for name, (_, height, error) in self.marginals.items():
+            data[f"{name}_density"] = ((name,), height, _words(f"probability density of {name}"))
+            words = f"standard error of the probability density of {name}"
+            data[f"{name}_density_stderr"] = ((name,), error, _words(words))
+        return data
+
+
+def _words(long_name: str) -> dict[str, str]:
+    return {"long_name": long_name, "units": "1"}
+
+
+def _numbers(lines: tuple[Line, ...]) -> dict[str, Any]:
+    """Return moments and quantiles with their errors as labelled arrays."""
+    data: dict[str, Any] = {}
+    for name in ("mean", "variance"):
+        values = [getattr(line, name) for line in lines]
+        errors = [getattr(line, f"{name}_error") for line in lines]
+        data[name] = (("variable",), values, _words(f"{name} under the law"))
+        data[f"{name}_error"] = (("variable",), errors, _words(f"error of the {name}"))
+    both = ("variable", "probability")
+    data["quantile"] = (both, np.array([line.quantiles for line in lines]), _words("quantile"))
+    data["quantile_error"] = (
+        both,
+        np.array([line.quantile_errors for line in lines]),
+        _words("error of the quantile"),
+    )
+    return data
+
+
 def build(
     model: Model,
     hyper: Hyper,
@@ -111,61 +169,38 @@ def build(
     method: str,
     label: str,
     lines: tuple[Line, ...],
-    coordinates: dict[str, NDArray] | None,
-    density: NDArray | None,
-    density_error: NDArray | None = None,
-    marginals: dict[str, tuple[NDArray, NDArray, NDArray]] | None = None,
+    shape: Shape | None,
     mass_outside: float,
     is_normalisable: bool = True,
     reason: str,
     verdict: str,
     escape_rate: float = 0.0,
     attributes: dict[str, Any] | None = None,
+    extra: dict[str, Any] | None = None,
 ) -> StationaryLaw:
-    """Return a law, with its data set made of the pieces."""
+    """Return a law, with its data set made of the pieces; `shape` is None for a point mass, `extra` more variables."""
     import xarray
 
-    data: dict[str, Any] = {}
-    if density is not None and coordinates is not None:
-        dims = tuple(coordinates)
-        data["density"] = (dims, density, {"long_name": "probability density", "units": "1"})
-        if density_error is not None:
-            words = "error of the probability density (standard error, or from half the resolution)"
-            data["density_error"] = (dims, density_error, {"long_name": words, "units": "1"})
-    for name, (_, height, error) in (marginals or {}).items():
-        data[f"{name}_density"] = ((name,), height, {"long_name": f"probability density of {name}", "units": "1"})
-        words = f"standard error of the probability density of {name}"
-        data[f"{name}_density_stderr"] = ((name,), error, {"long_name": words, "units": "1"})
-    for name, words in (("mean", "mean"), ("variance", "variance")):
-        values = [getattr(line, name) for line in lines]
-        errors = [getattr(line, f"{name}_error") for line in lines]
-        data[name] = (("variable",), values, {"long_name": f"{words} under the law", "units": "1"})
-        data[f"{name}_error"] = (("variable",), errors, {"long_name": f"error of the {words}", "units": "1"})
-    both = ("variable", "probability")
-    data["quantile"] = (both, np.array([x.quantiles for x in lines]), {"long_name": "quantile", "units": "1"})
-    wide = np.array([x.quantile_errors for x in lines])
-    data["quantile_error"] = (both, wide, {"long_name": "error of the quantile", "units": "1"})
-    data["mass_outside"] = ((), mass_outside, {"long_name": "probability beyond the grid", "units": "1"})
-    data["escape_rate"] = ((), escape_rate, {"long_name": "rate at which mass leaks, per unit of t", "units": "1"})
+    point, shape = shape is None, shape or Shape()
+    data = shape.arrays() | _numbers(lines) | (extra or {})
+    data["mass_outside"] = ((), mass_outside, _words("probability beyond the grid"))
+    data["escape_rate"] = ((), escape_rate, _words("rate at which mass leaks, per unit of t"))
     coords = {"variable": [x.name for x in lines], "probability": PROBABILITIES}
-    coords |= (coordinates or {}) | {name: part[0] for name, part in (marginals or {}).items()}
+    coords |= shape.coordinates | {name: part[0] for name, part in shape.marginals.items()}
     attrs = {
         "model": model.name,
-        "eta": hyper.eta,
-        "batch": hyper.batch,
-        "weight_decay": hyper.weight_decay,
+        **hyper._asdict(),
         "temperature": hyper.temperature,
         "method": method,
         "label": label,
         "reason": reason,
         "verdict": verdict,
-        "is_point_mass": int(density is None and not marginals),
+        "is_point_mass": int(point),
         "is_normalisable": int(is_normalisable),
         **CONVENTIONS,
         **(attributes or {}),
     }
     dataset = xarray.Dataset(data, coords=coords, attrs=attrs)
-    point = density is None and not marginals
     return StationaryLaw(method, label, dataset, lines, point, is_normalisable, reason, verdict, escape_rate)
 
 
@@ -184,8 +219,7 @@ def point_mass(
         method=method,
         label=label,
         lines=lines,
-        coordinates=None,
-        density=None,
+        shape=None,
         mass_outside=0.0,
         is_normalisable=False,
         reason=reason,

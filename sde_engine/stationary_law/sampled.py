@@ -14,7 +14,7 @@ from sde_engine.dynamics import label as words_of
 from sde_engine.ensemble import simulate
 from sde_engine.kernel import Diffusion, Dynamics, Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.law import PROBABILITIES, Line, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
 from sde_engine.stationary_law.support import Support
 from sde_engine.stats.histogram import Histogram
 
@@ -103,17 +103,18 @@ def _law_of(
         + ("" if rough is None else "; errors include that of the time step")
         + ("" if good else "; not converged")
     )
-    only = marginals[place.names[0]] if len(place.names) == 1 else None
+    if len(place.names) == 1:
+        (centres, height, error), name = marginals[place.names[0]], place.names[0]
+        shape = Shape({name: centres}, height, error)
+    else:
+        shape = Shape(marginals=marginals)
     return build(
         model,
         hyper,
         method="ensemble",
         label=place.label,
         lines=tuple(lines),
-        coordinates=None if only is None else {place.names[0]: only[0]},
-        density=None if only is None else only[1],
-        density_error=None if only is None else only[2],
-        marginals=None if only is not None else marginals,
+        shape=shape,
         mass_outside=outside,
         reason="the ensemble stays spread out",
         verdict=verdict,

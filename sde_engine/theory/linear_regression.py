@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import loggamma
 
 from sde_engine.errors import SpecError
+from sde_engine.theory import quadratic
 from sde_engine.theory.density import IDENTITY, Chart, Law, tabulate
 from sde_engine.theory.moments import Moments, gradient_variance, is_constant_noise, root_determinant
 
@@ -167,6 +168,34 @@ def sgd_second_moments(
         raise SpecError(f"the second moments of SGD are infinite at eta = {eta:.6g}, batch = {batch:g}; lower eta")
     kappa = trace / (1.0 - trace / batch)
     return label_variance / batch * (1.0 + kappa / batch) * eta / gap
+
+
+def sgd_variance(
+    m: Moments,
+    eta: float,
+    batch: float,
+    weight_decay: float = 0.0,
+    *,
+    momentum: float = 0.0,
+    share: float = 1.0,
+) -> float:
+    """Stationary Var v of SGD on f = v x with any data law, around the mean b2 / b, b = b1 + weight_decay. Derived here.
+
+    Var = X g(b2/b) share / B / (1 - X a1 share / B),   X = eta / (b (1 - beta) (2 - eta b / (1 + beta)))
+
+    X is the variance under additive noise of unit strength; the curvature of a batch adds a1 Var to the noise. The mean
+    is exact as well, and batches are independent: sampling "iid" (share 1) or "without_replacement" (N - B) / (N - 1).
+
+    Raises
+    ------
+    SpecError : where the second moment is infinite
+    """
+    b = _stiffness(m, weight_decay)
+    bare = share / batch * quadratic.momentum_variance(b, 1.0, eta, 1.0, momentum)
+    room = 1.0 - bare * m.a1
+    if room <= 0.0:
+        raise SpecError(f"the second moment of SGD is infinite at eta = {eta:.6g}, batch = {batch:g}; lower eta")
+    return bare * gradient_variance(m.b2 / b, m) / room
 
 
 def sgd_threshold(curvature: float, dimension: int, batch: float) -> float:

@@ -17,7 +17,7 @@ MODEL = sde.load_model("quadratic", hessian=HESSIAN, covariance=COVARIANCE)
 def test_trajectories_give_the_area_rate_and_entropy_production_of_their_chain(kind: str, eta: float) -> None:
     """Langevin with dt = eta is the same Gaussian chain as SGD with normal examples."""
     hyper = sde.Hyper(eta, 2)
-    dynamics = sde.Sgd() if kind == "sgd" else sde.Langevin(dt=eta)
+    dynamics = sde.Sgd() if kind == "sgd" else sde.Langevin("euler_maruyama", dt=eta)
     pairs = state_pairs(MODEL, dynamics, hyper, paths=60_000, updates=int(6.0 / eta), seed=3)
     found = pair_current(pairs.before, pairs.after, time=pairs.time)
     chain = np.asarray(sgd_covariance(HESSIAN, COVARIANCE, eta, 2))

@@ -56,6 +56,8 @@ def test_the_time_over_a_barrier_is_the_simulated_one_over_a_decade_of_temperatu
             x = y[~crossed]
         error = times.std() / np.sqrt(paths)
         assert abs(times.mean() - expected) < 4.0 * error + 0.01 * expected, temperature
+        other = mean_first_passage_time(generator(of_model(WELL, sde.Hyper(1.5 * temperature)), grid))
+        assert abs(times.mean() - np.interp(-1.0, grid.nodes[0], other)) > 4.0 * error + 0.01 * expected
 
 
 def test_a_target_set_of_cells_serves_as_an_absorbing_end() -> None:

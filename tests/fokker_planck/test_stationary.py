@@ -109,11 +109,11 @@ def test_both_signs_of_a_multiplicative_well_are_laws_of_their_own() -> None:
     assert law.others[0].lines[0].mean == pytest.approx(-law.lines[0].mean, rel=1e-10)
 
 
-def test_sgd_has_a_law_of_its_own_that_only_an_ensemble_gives() -> None:
+def test_sgd_has_a_law_of_its_own_that_the_fokker_planck_equation_does_not_give() -> None:
     model, hyper = sde.load_model("quadratic", hessian=1.0), sde.Hyper(0.5)
     law = stationary(model, hyper, method="ensemble", dynamics=sde.Sgd(), seed=4, paths=512, time=100.0)
     assert law.lines[0].variance == pytest.approx(0.5 / 1.5, rel=0.02)  # eta / (2 - eta); the equation has eta / 2
-    with pytest.raises(Incompatible, match="use method='ensemble'"):
+    with pytest.raises(Incompatible, match="gives the law of the Ito equation"):
         stationary(model, hyper, method="fokker_planck", dynamics=sde.Sgd())
 
 
@@ -140,3 +140,44 @@ def test_wrong_requests_are_refused_in_words() -> None:
     wide = sde.load_model("quadratic", hessian=np.eye(4))
     with pytest.raises(Incompatible, match="use method='ensemble'"):
         stationary(wide, hyper, method="fokker_planck")
+
+
+@pytest.mark.parametrize("share", [0.9, 0.99, 0.9999])
+def test_moments_hold_up_to_the_critical_temperature(share: float) -> None:
+    """P(v < e) ~ e^kappa with kappa = (T_c / T - 1) / 2: at 0.9999 T_c most of the law lies below the smallest double."""
+    model = sde.load_model("two_layer_scalar", **GAUSSIAN)
+    critical = model.closed_forms["critical_temperature"](model.params, 0.0)
+    line = stationary(model, sde.Hyper(share * critical), method="fokker_planck").lines[0]
+    exact = model.closed_forms["law"](model.params, sde.Hyper(share * critical))
+    assert line.mean == pytest.approx(exact.mean, rel=1e-7)
+    assert line.variance == pytest.approx(exact.var, rel=1e-7)
+    v = np.geomspace(1e-250, 1.0, 40)
+    assert np.abs(line.cdf(v) - exact.cdf(v)).max() < 1e-4
+    if share == 0.99:
+        assert line.mean == pytest.approx(0.04801, abs=1e-5)
+        assert line.variance == pytest.approx(0.05052, abs=1e-5)
+    beyond = stationary(model, sde.Hyper((2.0 - share) * critical), method="fokker_planck")
+    assert beyond.is_point_mass
+
+
+def test_the_mirrored_ray_has_the_mirrored_law_near_collapse() -> None:
+    """Multiplicative well at T s^2 = 1.9 of 2: the part of the law next to 0 lies at the upper end of x < 0."""
+    model = sde.load_model("double_well", noise="multiplicative")
+    law, exact = (stationary(model, sde.Hyper(1.9), method=m) for m in ("fokker_planck", "closed_form"))  # type: ignore[arg-type]
+    assert law.lines[0].mean == pytest.approx(exact.lines[0].mean, rel=1e-8)
+    x = np.geomspace(1e-100, 1.0, 20)
+    assert law.others[0].lines[0].cdf(-x) == pytest.approx(1.0 - exact.lines[0].cdf(x), abs=1e-4)
+
+
+def test_an_observable_that_does_not_move_along_a_ray_is_refused() -> None:
+    with pytest.raises(Incompatible, match="q does not change monotonically"):
+        stationary(sde.load_model("two_layer_scalar"), sde.Hyper(0.3), method="fokker_planck", observable="q")
+
+
+def test_an_ensemble_keeps_to_one_of_several_laws() -> None:
+    """Paths of both signs would have mean 0: the law of x > 0 is that of paths that start there."""
+    model = sde.load_model("double_well", noise="multiplicative")
+    law = stationary(model, sde.Hyper(0.5), method="all", seed=3, paths=512, time=40.0)
+    assert law.agrees, law.agreement
+    assert law.routes[-1].method == "ensemble"
+    assert law.routes[-1].lines[0].mean > 0.5

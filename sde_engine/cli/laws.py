@@ -1,0 +1,242 @@
+"""The commands about stationary laws: one law by its routes, its potentials, and the table of all known laws."""
+
+import json
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from sde_engine.cli.options import (
+    MOVERS,
+    Batch,
+    Csv,
+    Decay,
+    Draw,
+    Eta,
+    Json,
+    ModelName,
+    Paths,
+    Save,
+    Seed,
+    Setting,
+    Threads,
+)
+from sde_engine.cli.text import law_rows, loaded, mover, new_table, save_figure, show, with_error
+
+EXIT_DISAGREE = 3
+
+
+class Route(StrEnum):
+    """How a stationary law is found."""
+
+    closed_form = "closed_form"
+    fokker_planck = "fokker_planck"
+    transfer_operator = "transfer_operator"
+    ensemble = "ensemble"
+    all = "all"
+
+
+Method = Annotated[Route, typer.Option(help="Route to the law; all sets those that apply side by side.")]
+Mover = Annotated[str, typer.Option(help=MOVERS)]
+Variable = Annotated[
+    str | None, typer.Option(help="Variable of a law on a line; the model's first observable if none.")
+]
+Key = Annotated[int | None, typer.Option("--seed", help="Key of the random numbers of an ensemble.")]
+Length = Annotated[float, typer.Option(help="Length of the ensemble's run on the clock t = eta * updates.")]
+
+
+def stationary(
+    model: ModelName,
+    eta: Eta,
+    batch: Batch = 1,
+    weight_decay: Decay = 0.0,
+    method: Method = Route.fokker_planck,
+    dynamics: Mover = "langevin",
+    observable: Variable = None,
+    seed: Key = None,
+    paths: Paths = 4096,
+    time: Length = 200.0,
+    settings: Setting = None,
+    csv: Csv = None,
+    threads: Threads = None,
+    output: Save = None,
+    plot: Draw = None,
+    as_json: Json = False,
+) -> None:
+    """Find the stationary law of a model by one route, or by all that apply, and say whether they agree.
+
+    Example: sde-engine stationary two_layer_scalar --eta 0.3 --method all --seed 1 -o law.h5 --plot law.png
+    """
+    from sde_engine.kernel import Hyper
+    from sde_engine.stationary_law import stationary as find_law
+    from sde_engine.store.single import refuse_unwritable
+
+    found_model, moves = loaded(model, settings, csv), mover(dynamics)
+    if output is not None:
+        refuse_unwritable(output)
+    law = find_law(
+        found_model,
+        Hyper(eta, batch, weight_decay),
+        method=method.value,
+        dynamics=moves,
+        observable=observable,
+        paths=paths,
+        time=time,
+        seed=seed,
+        threads=threads,
+    )
+    if output is not None:
+        law.to_hdf5(output)
+    if plot is not None:
+        from sde_engine.plot.law import law as draw
+
+        save_figure(draw(law).figure, plot)
+    rows = law_rows(law)
+    if as_json:
+        print(json.dumps({"laws": rows, "agreement": law.agreement, "distances": _plain(law.distances)}))
+        return
+    table = new_table(f"{found_model.name}: T = {eta / batch:.4g}", "route", "law", "", "mean", "variance", "verdict")
+    for row in rows:
+        mean, variance = (with_error(row[name], row[f"{name}_error"]) for name in ("mean", "variance"))
+        table.add_row(row["method"], row["law"], row["variable"], mean, variance, row["verdict"])
+    show(table)
+    if law.agreement:
+        print(law.agreement)
+
+
+def _plain(distances: dict[str, float]) -> dict[str, float | None]:
+    return {pair: value if value == value else None for pair, value in distances.items()}
+
+
+def potential(
+    model: ModelName,
+    eta: Eta,
+    batch: Batch = 1,
+    weight_decay: Decay = 0.0,
+    method: Method = Route.fokker_planck,
+    dynamics: Mover = "langevin",
+    observable: Variable = None,
+    seed: Key = None,
+    paths: Paths = 4096,
+    time: Length = 200.0,
+    settings: Setting = None,
+    csv: Csv = None,
+    threads: Threads = None,
+    output: Save = None,
+    plot: Draw = None,
+    as_json: Json = False,
+) -> None:
+    """Set loss, entropic loss and effective potential -T ln p side by side and say where each is lowest.
+
+    Example: sde-engine potential linear_regression_1d --set noise=1 --eta 0.4 --weight-decay 0.3 --plot potential.png
+    """
+    from sde_engine.kernel import Hyper
+    from sde_engine.landscape import landscape, lowest
+    from sde_engine.stationary_law import stationary as find_law
+    from sde_engine.store.single import refuse_unwritable, save
+
+    found_model, hyper, moves = loaded(model, settings, csv), Hyper(eta, batch, weight_decay), mover(dynamics)
+    if output is not None:
+        refuse_unwritable(output)
+    law = find_law(
+        found_model,
+        hyper,
+        method=method.value,
+        dynamics=moves,
+        observable=observable,
+        paths=paths,
+        time=time,
+        seed=seed,
+        threads=threads,
+    )
+    known = {name: getattr(moves, name) for name in ("sampling", "momentum", "preconditioner") if hasattr(moves, name)}
+    data = landscape(found_model, hyper, law, **known)
+    if output is not None:
+        save(data, output)
+    if plot is not None:
+        from sde_engine.plot.potential import potential as draw
+
+        x = data[str(data["potential"].dims[0])].values
+        loss, entropic = (x, data["loss_with_decay"].values), (x, data["entropic_loss"].values)
+        save_figure(draw(data, loss=loss, entropic_loss=entropic).figure, plot)
+    minima = lowest(data)
+    if as_json:
+        print(json.dumps({"minima": minima, "verdict": law.verdict}))
+        return
+    table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
+    for name, place in minima.items():
+        words = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}[name]
+        table.add_row(words, *(f"{value:.6g}" for value in place.values()))
+    show(table)
+    print(law.verdict)
+
+
+def verify(
+    claims: Annotated[list[str] | None, typer.Argument(help="Names of claims; all if none is given.")] = None,
+    names: Annotated[bool, typer.Option("--list", help="Name the claims and do nothing.")] = False,
+    seed: Seed = 1,
+    paths: Annotated[int | None, typer.Option(help="Paths of each ensemble; each claim has its own number.")] = None,
+    threads: Threads = None,
+    as_json: Json = False,
+) -> None:
+    """Compute every law with a closed form by all routes and print how far they agree; exit 3 if one does not.
+
+    Example: sde-engine verify two-layers-coin sgd-bowl-coin
+    """
+    from sde_engine import verify as room
+
+    chosen = room.check_names(claims or [])
+    if names:
+        _list(chosen, as_json)
+        return
+    table = new_table("Laws by all routes", "claim", "route", "", "mean", "variance", "distance", "verdict")
+    rows, failed = [], []
+    for name in chosen:
+        outcome = room.examine(name, seed=seed, paths=paths, threads=threads)
+        failed += [] if outcome.holds else [name]
+        rows.append(
+            {
+                "claim": name,
+                "holds": outcome.holds,
+                "agreement": outcome.law.agreement,
+                "distances": _plain(outcome.law.distances),
+                "laws": law_rows(outcome.law),
+            }
+        )
+        gaps = [gap for gap in outcome.law.distances.values() if gap == gap]
+        for k, row in enumerate(law_rows(outcome.law)):
+            ends = (f"{max(gaps):.1e}" if gaps else "moments", "agree" if outcome.holds else "DISAGREE")
+            mean, variance = (with_error(row[key], row[f"{key}_error"]) for key in ("mean", "variance"))
+            first = (name, *ends) if k == 0 else ("", "", "")
+            table.add_row(first[0], row["method"], row["variable"], mean, variance, first[1], first[2])
+    if as_json:
+        print(json.dumps(rows))
+    else:
+        show(table)
+        print(
+            f"{len(rows) - len(failed)} of {len(rows)} claims hold" + (f"; not: {', '.join(failed)}" if failed else "")
+        )
+    if failed:
+        raise typer.Exit(EXIT_DISAGREE)
+
+
+def _list(chosen: tuple[str, ...], as_json: bool) -> None:
+    from sde_engine.dynamics import label
+    from sde_engine.verify import CLAIMS
+
+    rows = [
+        {
+            "claim": name,
+            "model": CLAIMS[name].model,
+            "dynamics": label(CLAIMS[name].dynamics),
+            "what": CLAIMS[name].what,
+        }
+        for name in chosen
+    ]
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = new_table("Claims", "claim", "model", "dynamics", "what")
+    for row in rows:
+        table.add_row(*row.values())
+    show(table)

@@ -1,0 +1,126 @@
+"""Spectral gap and metastable sets from trajectories: transitions between cells of an observable, counted over a lag.
+
+Works for any dynamics with a fixed step and any number of parameters. Two errors are stated together: that of the
+finite number of paths (a jackknife over groups of paths), and that of the cells, which forget where in a cell a path
+was and so relax too fast at short lags: the change of a rate from half the lag.
+"""
+
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sde_engine.conventions import CONVENTIONS
+from sde_engine.dynamics import label
+from sde_engine.dynamics.langevin import Langevin
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.model import Model
+from sde_engine.pairs import states_after, step_of
+from sde_engine.transfer_operator.spectrum import relaxation_of
+
+if TYPE_CHECKING:
+    import xarray
+
+SIGNAL = 3.0  # an eigenvalue below so many times sqrt(cells / paths) is noise
+GROUPS = 20  # the jackknife leaves out one of so many groups of paths
+
+
+def relaxation(
+    model: Model,
+    hyper: Hyper,
+    *,
+    lag: float,
+    seed: int,
+    dynamics: Dynamics | None = None,
+    observable: str | None = None,
+    paths: int = 40_000,
+    time: float = 20.0,
+    cells: int = 40,
+    modes: int = 2,
+    threads: int | None = None,
+) -> "xarray.Dataset":
+    """Return the slowest relaxation rates of an observable and its metastable sets, from an ensemble.
+
+    Parameters
+    ----------
+    lag : time over which transitions are counted, on the clock t = eta * updates; about the slowest relaxation time
+    dynamics : whose; None is the Ito equation (`Langevin()`)
+    observable : None is the model's first observable
+    time : before the count begins; long enough for a path to forget where in a set it started
+    cells : of the observable, each with as many paths
+    modes : number of rates
+
+    Returns
+    -------
+    xarray.Dataset
+        `relaxation_rate` (mode) with `relaxation_rate_error`, per unit of t, infinite where a mode has died out within
+        the lag and what is left is noise; `metastable_set` of each cell, whose
+        `centres` are the coordinate; `population` of each set, where they come to rest.
+
+    Raises
+    ------
+    Incompatible : a scheme whose paths choose their own steps
+    SpecError : too few paths for the cells, or an observable that does not exist
+    """
+    hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
+    name = observable or next(iter(model.observables), model.components[0])
+    formula = model.observable(name).formula
+    if not (lag > 0.0 and time > 0.0):
+        raise SpecError(f"lag is {lag!r} and time is {time!r}; numbers above 0 are accepted")
+    if not 2 <= cells <= paths // 100:
+        raise SpecError(f"{paths} paths in {cells} cells; 2 or more cells with 100 paths each are accepted")
+    step = step_of(model, dynamics, hyper)
+    half, start = max(1, round(0.5 * lag / step)), max(1, round(time / step))
+    steps = (start, start + half, start + 2 * half)
+    states = states_after(model, dynamics, hyper, steps, paths=paths, seed=seed, threads=threads or os.cpu_count() or 1)
+    values = [np.asarray(formula(tuple(state), model.params)) for state in states]
+    edges = np.quantile(values[0], np.linspace(0.0, 1.0, cells + 1))
+    index = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, cells - 1) for part in values]
+    span = 2 * half * step
+    whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2))
+    rates = whole.rates[:modes]
+    statistical = _jackknife(index[0], index[2], cells, span, modes)
+    short = relaxation_of(_transitions(index[0], index[1], cells), half * step, number=max(modes, 2)).rates[:modes]
+    error = np.hypot(statistical, np.abs(short - rates))
+    seen = np.abs(whole.eigenvalues[:modes]) > SIGNAL * np.sqrt(cells / paths)
+    error = np.where(seen, error, np.inf)
+    data = {
+        "relaxation_rate": (("mode",), rates, {"long_name": "relaxation rate per unit of t", "units": "1"}),
+        "relaxation_rate_error": (("mode",), error, {"long_name": "error of the relaxation rate", "units": "1"}),
+        "relaxation_rate_stderr": (("mode",), statistical, {"long_name": "its part of finite paths", "units": "1"}),
+        "metastable_set": ((name,), whole.sets, {"long_name": "set that paths rarely leave"}),
+        "population": (("set",), _populations(index, whole.sets, cells), {"long_name": "weight of each set"}),
+    }
+    attrs = {"model": model.name, "dynamics": label(dynamics), **hyper._asdict(), "lag": span, "seed": seed}
+    import xarray
+
+    centres = 0.5 * (edges[1:] + edges[:-1])
+    return xarray.Dataset(data, coords={name: centres}, attrs=attrs | {"paths": paths, **CONVENTIONS})
+
+
+def _transitions(before: NDArray, after: NDArray, cells: int) -> NDArray:
+    """Return the matrix of transition probabilities from column to row; a cell without paths keeps what it has."""
+    counts = np.bincount(after * cells + before, minlength=cells * cells).reshape(cells, cells).astype(float)
+    empty = np.flatnonzero(counts.sum(axis=0) == 0.0)
+    counts[empty, empty] = 1.0
+    return counts / counts.sum(axis=0)
+
+
+def _jackknife(before: NDArray, after: NDArray, cells: int, span: float, modes: int) -> NDArray:
+    group = np.arange(before.size) % GROUPS
+    left_out = np.array(
+        [
+            relaxation_of(_transitions(before[group != g], after[group != g], cells), span, number=max(modes, 2)).rates
+            for g in range(GROUPS)
+        ]
+    )[:, :modes]
+    return np.sqrt((GROUPS - 1.0) / GROUPS * np.sum((left_out - left_out.mean(axis=0)) ** 2, axis=0))
+
+
+def _populations(index: list[NDArray], sets: NDArray, cells: int) -> NDArray:
+    """Return the weight of each set in the law that the transition matrix leaves as it is."""
+    values, vectors = np.linalg.eig(_transitions(index[0], index[2], cells))
+    law = np.abs(vectors[:, np.argmax(values.real)].real)
+    return np.bincount(sets, law / law.sum())

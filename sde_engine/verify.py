@@ -1,0 +1,111 @@
+"""Claims: laws with a closed form, each computed by every route that shares nothing with the others but the formulas.
+
+A claim holds if all its routes agree within 4 of their stated errors. `sde-engine verify` prints the table.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from sde_engine.discovery import load_model
+from sde_engine.dynamics.gaussian_sgd import GaussianSgd
+from sde_engine.dynamics.langevin import Langevin
+from sde_engine.dynamics.sgd import Sgd
+from sde_engine.errors import SpecError, unknown
+from sde_engine.kernel import Hyper
+from sde_engine.stationary_law import StationaryLaw, stationary
+
+_NOISY = {"law": "gaussian", "target": 1.0, "noise": 0.5}
+_PLANE = {"hessian": ((1.0, 0.2), (0.2, 3.0)), "covariance": ((1.0, 0.5), (0.5, 2.0))}
+_SPACE = {
+    "hessian": ((1.0, 0.2, 0.0), (0.2, 2.0, 0.3), (0.0, 0.3, 1.5)),
+    "covariance": ((1.0, 0.4, 0.0), (0.4, 1.0, 0.2), (0.0, 0.2, 0.5)),
+}
+_PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 0.2))
+
+
+class Claim(NamedTuple):
+    """One law: whose it is, and how long the ensemble runs."""
+
+    what: str
+    model: str
+    parameters: dict[str, Any]
+    hyper: Hyper
+    dynamics: Any = Langevin()
+    paths: int = 2048
+    time: float = 60.0
+
+
+CLAIMS: dict[str, Claim] = {
+    "regression-coin": Claim("Gaussian law", "linear_regression_1d", {"law": "two_point"}, Hyper(0.2)),
+    "regression-gaussian": Claim("power tail", "linear_regression_1d", _NOISY, Hyper(0.2, 1, 0.1)),
+    "regression-table": Claim(
+        "stored examples", "linear_regression_1d", {"law": "table", "table": _PAIRS}, Hyper(0.3, 2), time=120.0
+    ),
+    "regression-diabetes": Claim("real data", "linear_regression_1d", {"law": "diabetes"}, Hyper(0.1)),
+    "two-layers-coin": Claim("Gamma law", "two_layer_scalar", {}, Hyper(0.3, 1, 0.1)),
+    "two-layers-gaussian": Claim("law of v = u w", "two_layer_scalar", _NOISY, Hyper(0.4)),
+    "two-layers-diabetes": Claim("real data", "two_layer_scalar", {"law": "diabetes"}, Hyper(0.1)),
+    "two-layers-hot": Claim("collapse above T_c", "two_layer_scalar", {"noise": 3.0}, Hyper(0.5), time=200.0),
+    "diagonal-two": Claim("two layers", "diagonal_network", {"depth": 1, **_NOISY}, Hyper(0.3), time=40.0),
+    "diagonal-three": Claim("three layers", "diagonal_network", {"depth": 2, **_NOISY}, Hyper(0.3), time=40.0),
+    "diagonal-four": Claim("four layers", "diagonal_network", {"depth": 3, **_NOISY}, Hyper(0.3), time=40.0),
+    "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01)),
+    "well-multiplicative": Claim(
+        "x^2 Gamma distributed", "double_well", {"noise": "multiplicative"}, Hyper(0.5, 1, 0.2)
+    ),
+    "bowl-line": Claim("Ornstein-Uhlenbeck, 1-D", "quadratic", {"hessian": 2.0, "covariance": 0.5}, Hyper(0.2, 1, 0.3)),
+    "bowl-plane": Claim("Ornstein-Uhlenbeck with a current", "quadratic", _PLANE, Hyper(0.2)),
+    "bowl-space": Claim("Ornstein-Uhlenbeck, 3-D", "quadratic", _SPACE, Hyper(0.2)),
+    "sgd-bowl-coin": Claim(
+        "SGD, two-point noise", "quadratic", {"hessian": 1.0, "noise": "sign"}, Hyper(0.5, 2), Sgd(), time=120.0
+    ),
+    "sgd-bowl-momentum": Claim(
+        "SGD with momentum and matrix step", "quadratic", _PLANE, Hyper(0.3, 2, 0.1), Sgd("iid", 0.5, (1.0, 0.5))
+    ),
+    "sgd-bowl-gaussian": Claim("SGD with Gaussian noise", "quadratic", _PLANE, Hyper(0.3, 2), GaussianSgd()),
+    "sgd-regression-table": Claim(
+        "SGD without replacement",
+        "linear_regression_1d",
+        {"law": "table", "table": _PAIRS},
+        Hyper(0.5, 2),
+        Sgd("without_replacement"),
+        time=240.0,
+    ),
+    "sgd-regression-diabetes": Claim(
+        "SGD on real data", "linear_regression_1d", {"law": "diabetes"}, Hyper(0.1), Sgd(), time=120.0
+    ),
+    "sgd-two-layers-coin": Claim("SGD, law of v = u w", "two_layer_scalar", {}, Hyper(0.4, 4), Sgd(), time=120.0),
+}
+
+
+class Outcome(NamedTuple):
+    """A claim with the law that was found by all routes; `holds` is False where they disagree."""
+
+    name: str
+    claim: Claim
+    law: StationaryLaw
+    holds: bool
+
+
+def check_names(names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the claims asked for, all of them if none are named."""
+    for name in names:
+        if name not in CLAIMS:
+            raise SpecError(unknown("claim", name, CLAIMS))
+    return tuple(names) or tuple(CLAIMS)
+
+
+def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int | None = None) -> Outcome:
+    """Return the outcome of one claim: its law by every route, and whether they agree within their stated errors."""
+    claim = CLAIMS[check_names([name])[0]]
+    law = stationary(
+        load_model(claim.model, **claim.parameters),
+        claim.hyper,
+        method="all",
+        dynamics=claim.dynamics,
+        paths=paths or claim.paths,
+        time=claim.time,
+        seed=seed,
+        threads=threads,
+    )
+    return Outcome(name, claim, law, bool(law.agrees) and len(law.routes) > 1)

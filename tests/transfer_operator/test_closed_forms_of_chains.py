@@ -1,0 +1,79 @@
+"""Closed forms of discrete SGD through `stationary`: the discrete Lyapunov equation and two moments of regression."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sde_engine as sde
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.stationary_law import stationary
+from sde_engine.theory import linear_regression
+from sde_engine.theory.moments import gaussian
+
+HESSIAN, COVARIANCE = np.array([[1.0, 0.2], [0.2, 3.0]]), np.array([[1.0, 0.5], [0.5, 2.0]])
+PLANE = sde.load_model("quadratic", hessian=HESSIAN, covariance=COVARIANCE)
+
+
+def closed(model: Any, hyper: sde.Hyper, dynamics: Any) -> Any:
+    return stationary(model, hyper, method="closed_form", dynamics=dynamics)
+
+
+@pytest.mark.parametrize(("momentum", "factors"), [(0.0, None), (0.5, None), (0.9, (1.0, 0.5)), (0.0, (2.0, 0.25))])
+def test_the_law_of_a_bowl_is_the_fixed_point_of_its_covariance_map(momentum: float, factors: Any) -> None:
+    """(theta, v) goes to M (theta, v) + noise: iterate the covariance until it stays."""
+    eta, batch, decay = 0.3, 2, 0.1
+    found = closed(PLANE, sde.Hyper(eta, batch, decay), sde.Sgd(momentum=momentum, preconditioner=factors))
+    step = eta * np.diag(factors or (1.0, 1.0))
+    stiff = HESSIAN + decay * np.eye(2)
+    matrix = np.block([[np.eye(2) - step @ stiff, momentum * np.eye(2)], [-step @ stiff, momentum * np.eye(2)]])
+    push = np.vstack([step, step])
+    noise, joint = push @ COVARIANCE @ push.T / batch, np.zeros((4, 4))
+    for _ in range(3000):
+        joint = matrix @ joint @ matrix.T + noise
+    assert found.dataset.attrs["covariance"] == pytest.approx(joint[:2, :2].ravel(), rel=1e-10)
+    cell = np.prod([float(np.diff(found.density[name].values[:2])[0]) for name in ("x0", "x1")])
+    assert float(found.density.sum()) * cell == pytest.approx(1.0, rel=1e-6)
+
+
+def test_gaussian_and_two_point_noise_of_one_covariance_share_two_moments_only() -> None:
+    hyper = sde.Hyper(0.5)
+    normal = closed(sde.load_model("quadratic"), hyper, sde.Sgd())
+    coin = closed(sde.load_model("quadratic", noise="sign"), hyper, sde.Sgd())
+    assert coin.lines[0].variance == pytest.approx(normal.lines[0].variance, rel=1e-12)
+    assert "density" in normal.dataset
+    assert "density" not in coin.dataset
+    assert "no closed density" in coin.verdict
+    assert not coin.is_point_mass
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_regression_with_momentum_has_the_published_second_moment(momentum: float) -> None:
+    """Gaussian inputs, E w^2 of arXiv:2102.05375 in one dimension, against the derivation for any data law."""
+    m, eta, batch = gaussian(1.0, 0.5), 0.1, 2
+    published = linear_regression.sgd_second_moments([1.0], 0.25, eta, batch, momentum)[0]
+    assert linear_regression.sgd_variance(m, eta, batch, momentum=momentum) == pytest.approx(published, rel=1e-12)
+    model = sde.load_model("linear_regression_1d", law="gaussian", noise=0.5)
+    found = closed(model, sde.Hyper(eta, batch), sde.Sgd(momentum=momentum))
+    assert found.lines[0].variance == pytest.approx(published, rel=1e-12)
+    assert found.lines[0].mean == pytest.approx(1.0)
+
+
+def test_two_percent_more_learning_rate_is_another_second_moment() -> None:
+    m = gaussian(1.0, 0.5)
+    one, other = (linear_regression.sgd_variance(m, eta, 1) for eta in (0.1, 0.102))
+    assert abs(other / one - 1.0) > 0.015
+
+
+def test_what_has_no_closed_form_is_refused_in_words() -> None:
+    with pytest.raises(Incompatible, match="no closed form of the law of v is known for 'two_layer_scalar'"):
+        closed(sde.load_model("two_layer_scalar"), sde.Hyper(0.1), sde.Sgd())
+    stored = sde.load_model("linear_regression_1d", law="table", table=((1.0, 0.5), (0.5, 0.3)))
+    with pytest.raises(Incompatible, match="with this sampling"):
+        closed(stored, sde.Hyper(0.1), sde.Sgd("epoch"))
+    with pytest.raises(SpecError, match="second moment of SGD is infinite"):
+        linear_regression.sgd_variance(gaussian(1.0, 0.5), 1.0, 1)
+    with pytest.raises(Incompatible, match="no noise along one of the components"):
+        closed(
+            sde.load_model("quadratic", hessian=np.eye(2), covariance=np.diag([1.0, 0.0])), sde.Hyper(0.1), sde.Sgd()
+        )
