@@ -1,7 +1,7 @@
 """What each backend costs, and how far its paths are from those of numba, in one run.
 
-python benchmarks/backends.py                      every dynamics and scheme that a backend takes
-python benchmarks/backends.py --paths 8192         more paths (1024 by default: one block of the JAX backend)
+python -m sde_engine.bench.backends                      every dynamics and scheme that a backend takes
+python -m sde_engine.bench.backends --paths 8192         more paths (1024 by default: one block of the JAX backend)
 
 Seconds of the processor for the first call less the second (compiling), nanoseconds of the processor per path and step
 of the second call (steps of the clock's length, for those that choose their own), and the largest difference of any
@@ -41,10 +41,10 @@ def cases() -> Iterator[tuple[str, Any, Model]]:
     """Yield what the two backends of this table accept."""
     for name, scheme in schemes().items():
         yield "jax", Langevin(name), BOWL if scheme.noise_kinds == {"additive"} or name == "ri6" else COIN
-    for dynamics in (Sgd(), Sgd("without_replacement"), Sgd("epoch", 0.5), Svag(), GaussianSgd("without_replacement")):
-        yield "jax", dynamics, STORED
-    for dynamics in (Sgd(), UnderdampedLangevin(0.5), GradientFlow(), EntropicFlow()):
-        yield "jax", dynamics, COIN
+    stored = Sgd(), Sgd("without_replacement"), Sgd("epoch", 0.5), Svag(), GaussianSgd("without_replacement")
+    yield from (("jax", dynamics, STORED) for dynamics in stored)
+    fresh = Sgd(), UnderdampedLangevin(0.5), GradientFlow(), EntropicFlow()
+    yield from (("jax", dynamics, COIN) for dynamics in fresh)
     for name, model in (("euler_maruyama", COIN), ("milstein", COIN), ("heun", BOWL)):
         yield "diffrax", Langevin(name), model
     for flow in (GradientFlow(), EntropicFlow(), EntropicFlow(implicit=True, steady=True)):

@@ -1,7 +1,7 @@
 """Do long runs stay right, and cost no more memory? The Ornstein-Uhlenbeck process by Euler-Maruyama, 128 paths.
 
-python benchmarks/long_runs.py                     1e6 and 1e8 steps (about a minute)
-python benchmarks/long_runs.py 1e7 1e9             other numbers of steps
+python -m sde_engine.bench.long_runs                     1e6 and 1e8 steps (about a minute)
+python -m sde_engine.bench.long_runs 1e7 1e9             other numbers of steps
 
 Each length runs in a process of its own. Printed: peak resident memory, seconds, and the variance against the exact one
 of the discretised process, T / (2 - dt), in standard errors. Noise that is keyed by a float time is wrong by factors
@@ -13,6 +13,7 @@ import resource
 import subprocess
 import sys
 import time
+from typing import Any
 
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
@@ -25,7 +26,7 @@ HYPER, DT, PATHS = Hyper(0.5), 0.5, 128
 def one(steps: int) -> None:
     """Run one length and print what it took as JSON."""
     model, dynamics = load_model("quadratic"), Langevin("euler_maruyama", dt=DT)
-    how = {"paths": PATHS, "seed": 7, "threads": 1}
+    how: dict[str, Any] = {"paths": PATHS, "seed": 7, "threads": 1}
     simulate(model, dynamics, HYPER, time=100 * DT, **how)  # compiles
     started = time.perf_counter()
     found = simulate(model, dynamics, HYPER, time=steps * DT, **how)

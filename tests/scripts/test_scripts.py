@@ -108,16 +108,3 @@ def test_the_comparison_runs_on_a_table_of_ones_own(tmp_path: Path, capsys: pyte
     assert (tmp_path / "compare_sde_sgd.png").stat().st_size > 10_000
     langevin = {line.split("E v")[1] for line in lines if line.startswith("coin") and "langevin" in line}
     assert len(langevin) == 1  # the SDE sees T = eta / batch alone
-
-
-def test_the_noise_battery_passes_our_noise_and_fails_noise_keyed_by_a_float_time(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    battery = runpy.run_path(str(ROOT / "benchmarks" / "noise_battery.py"))
-    good, draws = battery["measured"](battery["ENGINE"], 2e5)
-    assert draws > 1e5
-    assert len(good) > 60
-    assert not battery["failed"](good)
-    bad = battery["failed"](battery["measured"](battery["partners"]()["float_time"], 2e5)[0])
-    assert "correlation, lag 4" in [score.name for score in bad]
