@@ -119,7 +119,9 @@ def collect(source: Source) -> Callable[..., None]:
         length = np.ones(LANES, np.int64)
         for n in range(count + LAGS // 4):  # the first ones only fill the history
             for s in range(2):
-                z[s, :LAGS] = z[s, 4:].copy()
+                for q in range(LAGS):  # a slice assignment would compile numba's text of its error message
+                    for j in range(LANES):
+                        z[s, q, j] = z[s, q + 4, j]
                 normals_into(z[s, LAGS:], first_path, INCREMENT + s, first + n, seed)
             if n >= LAGS // 4:
                 for s in range(2):
