@@ -74,7 +74,9 @@ def main() -> int:
     parser.add_argument("--partner", choices=sorted(partners()), help="test noise with this fault instead")
     parser.add_argument("--order", choices=("step", "path"), default="step", help="order of the words of a stream")
     parser.add_argument("--stream", action="store_true", help="write 32-bit words to stdout")
-    parser.add_argument("--dieharder", nargs="*", metavar="OPTION", help="run dieharder, with these options")
+    parser.add_argument(
+        "--dieharder", nargs=argparse.REMAINDER, metavar="OPTION", help="run dieharder; what follows goes to it"
+    )
     given = parser.parse_args()
     source = partners()[given.partner] if given.partner else ENGINE
     if given.stream:
