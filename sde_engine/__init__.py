@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from sde_engine.model import Examples as Examples
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
+    from sde_engine.network.declaration import Isometry as Isometry
+    from sde_engine.network.declaration import Symmetry as Symmetry
+    from sde_engine.network.declaration import Translation as Translation
+    from sde_engine.network.model import NetworkModel as NetworkModel
+    from sde_engine.network.model import Sampler as Sampler
     from sde_engine.phase import boundary as boundary
     from sde_engine.potential import effective_potential as effective_potential
     from sde_engine.potential import entropic_force as entropic_force
@@ -39,6 +44,8 @@ if TYPE_CHECKING:
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
     from sde_engine.sweep import Sweep as Sweep
+    from sde_engine.symmetry import balance as balance
+    from sde_engine.symmetry import charges as charges
     from sde_engine.transfer_operator import relaxation as relaxation
 
 __version__ = "0.1.0"
@@ -50,15 +57,22 @@ _HOME = {
     "GradientFlow": "dynamics.gradient_flow",
     "Histogram": "stats.histogram",
     "Hyper": "kernel",
+    "Isometry": "network.declaration",
     "Langevin": "dynamics.langevin",
     "Model": "model",
+    "NetworkModel": "network.model",
     "Observable": "model",
+    "Sampler": "network.model",
     "SdeEngineError": "errors",
     "Sgd": "dynamics.sgd",
     "Svag": "dynamics.svag",
     "Sweep": "sweep",
+    "Symmetry": "network.declaration",
+    "Translation": "network.declaration",
     "UnderdampedLangevin": "dynamics.underdamped",
+    "balance": "symmetry",
     "boundary": "phase",
+    "charges": "symmetry",
     "effective_potential": "potential",
     "entropic_force": "potential",
     "entropic_loss": "potential",

@@ -90,7 +90,12 @@ class Dynamics(Protocol):
 
 def check_hyper(hyper: Hyper) -> Hyper:
     """Return `hyper` if its values make sense, else raise a sentence."""
-    eta, batch, weight_decay = hyper
+    try:
+        eta, batch, weight_decay = hyper
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"hyper is {hyper!r}; Hyper(eta, batch, weight_decay) is accepted, such as Hyper(eta=0.1, batch=4)"
+        ) from None
     if not (is_finite(eta) and eta > 0.0):
         raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
     if not (is_whole(batch) and batch >= 1):
@@ -98,6 +103,17 @@ def check_hyper(hyper: Hyper) -> Hyper:
     if not (is_finite(weight_decay) and weight_decay >= 0.0):
         raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
     return Hyper(float(eta), int(batch), float(weight_decay))
+
+
+def check_dynamics(dynamics: object) -> None:
+    """Refuse what is no dynamics: a name, or a class that was not called.
+
+    Raises
+    ------
+    SpecError : in words
+    """
+    if isinstance(dynamics, type) or not callable(getattr(dynamics, "kernel", None)):
+        raise SpecError(f"dynamics is {dynamics!r}; a dynamics object is accepted, such as Sgd() or Langevin(dt=0.01)")
 
 
 def check_sampling(sampling: Sampling) -> None:

@@ -34,10 +34,13 @@ from numpy.typing import ArrayLike, NDArray
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
+from sde_engine.kinds import formulas, is_network
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
     import xarray
+
+    from sde_engine.network.model import NetworkModel
 
 
 def matching_coefficient(steps: float) -> float:
@@ -51,9 +54,9 @@ def matching_coefficient(steps: float) -> float:
 
 
 def entropic_loss(
-    model: Model,
+    model: "Model | NetworkModel",
     hyper: Hyper,
-    theta: ArrayLike,
+    theta: Any,
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
@@ -65,13 +68,19 @@ def entropic_loss(
 
     Parameters
     ----------
-    theta : d components, each of any shape
+    theta : d components, each of any shape; for a network its parameters, one vector or states (M, P)
     sampling : its finite-population factor enters; "epoch" has that of "without_replacement"
     preconditioner : one positive factor a component, or None
     momentum : of heavy ball, in [0, 1); the force then acts per unit of eta k / (1 - momentum)
     steps : n of the matching; the coefficient of S is (1 - 1/n)/4
     decay_inside : whether weight decay stands inside the square. Outside, the O(eta weight_decay) part of S is lost
     """
+    if is_network(model):
+        from sde_engine.network import entropic
+
+        _refuse_momentum(momentum)
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_loss(model, hyper, theta, *how)
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
     flat = theta.reshape(model.dim, -1)
     args = (flat, factors, *_settings(model, hyper, sampling, momentum, steps, decay_inside))
@@ -81,9 +90,9 @@ def entropic_loss(
 
 
 def entropic_force(
-    model: Model,
+    model: "Model | NetworkModel",
     hyper: Hyper,
-    theta: ArrayLike,
+    theta: Any,
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
@@ -93,8 +102,14 @@ def entropic_force(
 ) -> NDArray:
     """Return -grad S(theta) (d, ...), by automatic differentiation; arguments as in `entropic_loss`.
 
-    grad S = (1/2) E_B (H_B + weight_decay) Lam (g_B + weight_decay theta).
+    grad S = (1/2) E_B (H_B + weight_decay) Lam (g_B + weight_decay theta). For a network (P,) or (states, P).
     """
+    if is_network(model):
+        from sde_engine.network import entropic
+
+        _refuse_momentum(momentum)
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_force(model, hyper, theta, *how)
     import jax
 
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
@@ -102,6 +117,13 @@ def entropic_force(
     with jax.enable_x64(True):
         found = np.asarray(_entropy_gradient(model)(theta.reshape(model.dim, -1), factors, *settings))
     return -found.reshape(theta.shape)
+
+
+def _refuse_momentum(momentum: float) -> None:
+    if momentum:
+        raise Incompatible(
+            f"momentum is {momentum!r}, but the entropic loss of a network is that of SGD without momentum; leave it out"
+        )
 
 
 @lru_cache(maxsize=32)
@@ -281,6 +303,7 @@ def effective_potential(law: Any) -> "xarray.Dataset":
 def _checked(
     model: Model, hyper: Hyper, theta: ArrayLike, preconditioner: ArrayLike | None
 ) -> tuple[NDArray, NDArray, Hyper]:
+    model = formulas(model, "this entropic loss")
     hyper, theta = check_hyper(hyper), np.asarray(theta, dtype=float)
     if theta.shape[:1] != (model.dim,):
         raise SpecError(f"theta has shape {theta.shape}; {model.dim} components first are accepted")
