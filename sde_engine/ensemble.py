@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sde_engine import rng
-from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.backends import choice
+from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import is_network
 from sde_engine.model import Model
 from sde_engine.run import Run as Run
@@ -31,9 +32,7 @@ if TYPE_CHECKING:
 
     from sde_engine.network.model import NetworkModel
 
-BACKENDS = ("numba", "numpy", "jax", "diffrax")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
 
 def start_states(model: Model, run: Run, first_path: int, paths: int, points: np.ndarray) -> np.ndarray:
@@ -56,8 +55,7 @@ def trace_of(
     points: np.ndarray | None = None,
 ) -> tuple[Trace, Clock]:
     """Run the ensemble and return its trace; the same bits for any number of threads."""
-    if backend not in BACKENDS:
-        raise SpecError(unknown("backend", backend, BACKENDS))
+    choice.check_name(backend)
     kernel = kernel_of(model, dynamics, hyper)
     hyper = check_hyper(hyper)
     names = run.names(model)
@@ -74,9 +72,9 @@ def trace_of(
         bins,
         run.seed,
     )
-    _check_backend(backend, kernel, clock)
+    choice.check(backend, kernel, clock)
     points = np.array(model.starts(model.params)) if points is None else points
-    block, size = _block_runner(backend, kernel)
+    block, size = choice.block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
     starts = start_states(model, run, 0, len(first_paths) * size, points)
 
@@ -90,40 +88,6 @@ def trace_of(
     blocks = _mapped(one, first_paths, threads)
     joined = (np.concatenate(parts, axis=-1)[..., : run.paths] for parts in zip(*blocks, strict=True))
     return Trace(*joined), clock
-
-
-def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        solvers.check(kernel, clock)
-        return
-    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
-    if tolerances is not None and (tolerances.implicit or tolerances.steady):
-        raise Incompatible(
-            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
-        )
-
-
-def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
-    """Return what runs a block, and the number of paths it takes at a time."""
-    if backend == "numpy":
-        from sde_engine.backends import reference
-
-        return reference.run_block, LANES
-    if backend == "jax":
-        from sde_engine.backends.scan import loop
-
-        return loop.run_block, loop.PATHS
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        return solvers.run_block, solvers.PATHS
-    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
-
-    if isinstance(kernel, Minibatch):
-        return minibatch.run_block, LANES
-    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
 
 
 def _mapped(function: Callable[[int], Trace], items: Iterable[int], threads: int) -> list[Trace]:
@@ -241,7 +205,7 @@ def simulate(
             )
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **vars(run))
     refuse_for_formulas(**of_networks)
-    backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
+    backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points)
     found = quantities(model, run, trace, clock) | _per_path(model, run, trace)

@@ -137,6 +137,8 @@ def test_diffrax_itself_follows_our_paths() -> None:
             return solution.ys[-1]
 
         found = np.asarray(jax.jit(jax.vmap(end))(np.arange(4, dtype=np.uint64), start.T))
+        for t0, t1 in ((0.0, 2.0), (0.5, 1.5), (1.0, None)):  # the partner: no number for what is not one step
+            assert np.isnan(Increments(SEED, 0, 1).evaluate(t0, t1)).all()
     expected, _ = trace_of(LINEAR, Langevin("euler_maruyama", dt=dt), HYPER, run, backend="numpy")
     np.testing.assert_allclose(found.T, expected.final, rtol=1e-13)
 
