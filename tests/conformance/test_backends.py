@@ -48,7 +48,7 @@ CASES: list[tuple[str, Any, Model]] = [
 
 def ran(backend: str, dynamics: Any, model: Model, hyper: Hyper = HYPER, threads: int = 1, **changed: Any) -> Trace:
     first = (*model.observables, *model.components)[0]
-    bins = (Histogram(first, -0.5, 1.0, 7),)
+    bins = (Histogram(first, 0.05, 1.0, 7, scale="log") if model is BOWL else Histogram(first, -0.5, 1.0, 7),)
     run = Run(**({"paths": PATHS, "seed": SEED, "updates": 60, "burn_in": 0.2, "histograms": bins} | changed))
     return trace_of(model, dynamics, hyper, run, threads=threads, backend=backend)[0]
 
