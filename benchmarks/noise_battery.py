@@ -1,10 +1,10 @@
 """Is the noise good? The engine's random numbers under a battery of statistical tests.
 
-python benchmarks/noise_battery.py                           z-scores of 1e8 normals and words (seconds)
-python benchmarks/noise_battery.py --draws 1e10              the same of 1e10 (minutes)
-python benchmarks/noise_battery.py --partner float_time      noise with a known fault: must fail, exit code 1
-python benchmarks/noise_battery.py --dieharder               Debian's dieharder on our words (an hour or two)
-python benchmarks/noise_battery.py --stream | RNG_test stdin32       the words for any other battery
+python -m sde_engine.bench.noise_battery                           z-scores of 1e8 normals and words (seconds)
+python -m sde_engine.bench.noise_battery --draws 1e10              the same of 1e10 (minutes)
+python -m sde_engine.bench.noise_battery --partner float_time      noise with a known fault: must fail, exit code 1
+python -m sde_engine.bench.noise_battery --dieharder               Debian's dieharder on our words (an hour or two)
+python -m sde_engine.bench.noise_battery --stream | RNG_test stdin32       the words for any other battery
 
 The words come in the order in which trajectories use them: 128 neighbouring paths, then the next step; `--order path`
 follows one path. A z-score is standard normal for perfect noise; the last line is the verdict.
@@ -74,7 +74,9 @@ def main() -> int:
     parser.add_argument("--partner", choices=sorted(partners()), help="test noise with this fault instead")
     parser.add_argument("--order", choices=("step", "path"), default="step", help="order of the words of a stream")
     parser.add_argument("--stream", action="store_true", help="write 32-bit words to stdout")
-    parser.add_argument("--dieharder", nargs="*", metavar="OPTION", help="run dieharder, with these options")
+    parser.add_argument(
+        "--dieharder", nargs=argparse.REMAINDER, metavar="OPTION", help="run dieharder; what follows goes to it"
+    )
     given = parser.parse_args()
     source = partners()[given.partner] if given.partner else ENGINE
     if given.stream:

@@ -90,8 +90,9 @@ def _moments_and_counts(z: Any, words: Any, length: Any, first_stream: bool, tal
 @numba.njit(**OPTIONS)
 def _products(z: Any, other: Any, offsets: Any, products: Any) -> None:
     half = products.shape[0] // 2
-    for q in range(LAGS, LAGS + 4):
-        for k in range(LAGS):
+    lags = half - 1 - len(offsets)  # not the constant: unrolled loops take seconds to compile
+    for q in range(lags, lags + 4):
+        for k in range(lags):
             for j in range(LANES):
                 a, b = z[q, j], z[q - k - 1, j]
                 products[k, j] += a * b
@@ -99,8 +100,8 @@ def _products(z: Any, other: Any, offsets: Any, products: Any) -> None:
         for k in range(len(offsets)):
             for j in range(LANES):
                 a, b = z[q, j], z[q, j ^ offsets[k]]
-                products[LAGS + k, j] += a * b
-                products[half + LAGS + k, j] += (a * a - 1.0) * (b * b - 1.0)
+                products[lags + k, j] += a * b
+                products[half + lags + k, j] += (a * a - 1.0) * (b * b - 1.0)
         for j in range(LANES):
             a, b = z[q, j], other[q, j]
             products[half - 1, j] += a * b
@@ -118,7 +119,9 @@ def collect(source: Source) -> Callable[..., None]:
         length = np.ones(LANES, np.int64)
         for n in range(count + LAGS // 4):  # the first ones only fill the history
             for s in range(2):
-                z[s, :LAGS] = z[s, 4:].copy()
+                for q in range(LAGS):  # a slice assignment would compile numba's text of its error message
+                    for j in range(LANES):
+                        z[s, q, j] = z[s, q + 4, j]
                 normals_into(z[s, LAGS:], first_path, INCREMENT + s, first + n, seed)
             if n >= LAGS // 4:
                 for s in range(2):

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sde_engine.backends import choice
 from sde_engine.backends.trace import Clock, Trace, empty_trace
 from sde_engine.convergence import refinement
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Dynamics, Hyper
 from sde_engine.kinds import is_network
 from sde_engine.model import Model
-from sde_engine.paths import BACKENDS, trace_of
+from sde_engine.paths import trace_of
 from sde_engine.run import Run
 from sde_engine.stats.averages import averages
 from sde_engine.stats.fate import exits, fate
@@ -145,7 +146,7 @@ def simulate(
             )
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
-    backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
+    backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
     errors: dict[str, Quantity] = {}
     said: dict[str, Any] = {}

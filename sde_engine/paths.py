@@ -13,18 +13,16 @@ from typing import Any
 import numpy as np
 
 from sde_engine import rng
-from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import Diffusion, Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.backends import choice
+from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
+from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run, clock_of
 from sde_engine.stats.histogram import layout
 from sde_engine.stepping import kernel_of
 from sde_engine.store import checkpoint as store
 
-BACKENDS = ("numba", "numpy", "jax", "diffrax")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 _SECONDS = 20.0  # between two checkpoints
 
 Progress = Callable[[int, int], Any]
@@ -63,8 +61,7 @@ def trace_of(
     ------
     StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
-    if backend not in BACKENDS:
-        raise SpecError(unknown("backend", backend, BACKENDS))
+    choice.check_name(backend)
     kernel = kernel_of(model, dynamics, hyper)
     hyper = check_hyper(hyper)
     names = run.names(model)
@@ -81,9 +78,9 @@ def trace_of(
         bins,
         run.seed,
     )
-    _check_backend(backend, kernel, clock)
+    choice.check(backend, kernel, clock)
     points = np.array(model.starts(model.params)) if points is None else points
-    block, size = _block_runner(backend, kernel)
+    block, size = choice.block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
     starts = start_states(model, run, 0, len(first_paths) * size, points)
 
@@ -135,40 +132,6 @@ def _identity(
         "backend": backend,
         "starts": store.digest(points),
     }
-
-
-def _check_backend(backend: str, kernel: Kernel, clock: Clock) -> None:
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        solvers.check(kernel, clock)
-        return
-    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
-    if tolerances is not None and (tolerances.implicit or tolerances.steady):
-        raise Incompatible(
-            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
-        )
-
-
-def _block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
-    """Return what runs a block, and the number of paths it takes at a time."""
-    if backend == "numpy":
-        from sde_engine.backends import reference
-
-        return reference.run_block, LANES
-    if backend == "jax":
-        from sde_engine.backends.scan import loop
-
-        return loop.run_block, loop.PATHS
-    if backend == "diffrax":
-        from sde_engine.backends import solvers
-
-        return solvers.run_block, solvers.PATHS
-    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
-
-    if isinstance(kernel, Minibatch):
-        return minibatch.run_block, LANES
-    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
 
 
 def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int) -> Iterator[Trace]:

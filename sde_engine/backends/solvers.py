@@ -43,9 +43,10 @@ class Increments(diffrax.AbstractPath):
     t1: Any = float(2**53)  # type: ignore[misc]
 
     def evaluate(self, t0: Any, t1: Any = None, left: bool = True) -> Any:
-        """Return the standard normals (columns,) of step t0; t1 must be t0 + 1."""
+        """Return the standard normals (columns,) of the step from t0 to t1, NaN if that is not one whole step."""
         n = jnp.asarray(t0).astype(jnp.int64)
-        return noise.columns(self.seed, self.path, rng.INCREMENT, self.columns, n, 1)[0]
+        is_step = False if t1 is None else (t0 == n) & (t1 == n + 1)
+        return jnp.where(is_step, noise.columns(self.seed, self.path, rng.INCREMENT, self.columns, n, 1)[0], jnp.nan)
 
 
 def check(kernel: Kernel, clock: Clock) -> None:

@@ -63,7 +63,8 @@ def default_engine() -> Engine:
     """Return the engine that computes; it is imported when it is needed, since it brings a compiler."""
     from sde_engine.discovery import load_model
     from sde_engine.dynamics import from_spec
-    from sde_engine.ensemble import Run, measure, variables
+    from sde_engine.ensemble import measure, variables
+    from sde_engine.run import Run
     from sde_engine.stats.histogram import Histogram
 
     def settings(table: dict[str, Any]) -> Run:

@@ -233,12 +233,12 @@ def test_a_csv_row_that_is_not_two_numbers_is_named(tmp_path: Path) -> None:
 
 def test_refusals_come_before_anything_is_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
     """A run on a million paths is refused as fast as one on eight: no backend is asked."""
-    from sde_engine import paths
+    from sde_engine.backends import choice
 
     def asked(*arguments: Any) -> Any:
         raise RuntimeError("a backend was asked")
 
-    monkeypatch.setattr(paths, "_block_runner", asked)
+    monkeypatch.setattr(choice, "block_runner", asked)
     for _, provoke in REFUSALS:
         with pytest.raises(SdeEngineError):
             provoke()

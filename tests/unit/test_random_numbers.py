@@ -97,6 +97,29 @@ def test_a_scale_wrong_by_two_per_cent_is_not_normal():
         _moments_are_normal(1.02 * z)
 
 
+def _ornstein_uhlenbeck_variance(counters):
+    """Variance of x' = 0.9 x + sqrt(0.19) z, exactly 1, over LANES paths driven by the normals of these counters."""
+    x, square, z = np.zeros(LANES), 0.0, np.empty((4, LANES))
+    for n, counter in enumerate(counters):
+        noise.fill_normals(z, 0, rng.INCREMENT, counter, 17)
+        for row in z:
+            x = 0.9 * x + np.sqrt(0.19) * row
+            square += np.mean(x * x) if n >= 32 else 0.0
+    return square / (4 * (len(counters) - 32))
+
+
+@pytest.mark.parametrize("step", [0, 10**9, 2**42])
+def test_an_ornstein_uhlenbeck_variance_is_right_at_any_step(step):
+    """Standard error 0.003: squares are correlated over (1 + 0.81) / (1 - 0.81) steps."""
+    assert abs(_ornstein_uhlenbeck_variance(step // 4 + np.arange(4000)) - 1.0) < 4.0 * 0.003
+
+
+def test_the_variance_is_wrong_where_noise_is_keyed_by_a_float_time():
+    """The partner: at a clock of 1e6 many steps of 1e-3 share one number of single precision."""
+    times = np.float32((10**9 + 4 * np.arange(4000)) * 1e-3)
+    assert abs(_ornstein_uhlenbeck_variance((times * 2.0**10).astype(np.int64)) - 1.0) > 1.0
+
+
 def test_indices_do_not_wrap_around():
     """Neither the 32-bit word of a counter nor four words a counter bring back an earlier number."""
     first = [rng.normals(3, PATHS, rng.INCREMENT, n) for n in range(8)]

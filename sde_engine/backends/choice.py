@@ -1,0 +1,51 @@
+"""A backend by its name: what it refuses, and the function that runs a block of paths. The default comes first."""
+
+from collections.abc import Callable
+
+from sde_engine.backends.trace import LANES, Clock
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Diffusion, Kernel, Minibatch
+
+BACKENDS = ("numba", "numpy", "jax", "diffrax")
+_CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
+
+
+def check_name(backend: str) -> None:
+    """Refuse a backend that does not exist."""
+    if backend not in BACKENDS:
+        raise SpecError(unknown("backend", backend, BACKENDS))
+
+
+def check(backend: str, kernel: Kernel, clock: Clock) -> None:
+    """Refuse, in words and before anything is compiled, what this backend does not run."""
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        solvers.check(kernel, clock)
+        return
+    tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
+    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+        raise Incompatible(
+            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+        )
+
+
+def block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:
+    """Return run(job, kernel, first_path, state (width, P), trace), and the number of paths P it takes at a time."""
+    if backend == "numpy":
+        from sde_engine.backends import reference
+
+        return reference.run_block, LANES
+    if backend == "jax":
+        from sde_engine.backends.scan import loop
+
+        return loop.run_block, loop.PATHS
+    if backend == "diffrax":
+        from sde_engine.backends import solvers
+
+        return solvers.run_block, solvers.PATHS
+    from sde_engine.backends.lanes import adaptive, diffusion, minibatch
+
+    if isinstance(kernel, Minibatch):
+        return minibatch.run_block, LANES
+    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
