@@ -5,7 +5,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from my_networks import DIGITS, REGRESSION
+from my_networks import REGRESSION
 from small_networks import relu_network
 
 import sde_engine as sde
@@ -80,17 +80,22 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits_and_says_how_far_it_is(tmp_
         sde.simulate(REGRESSION, sde.Sgd(), HYPER._replace(eta=0.06), checkpoint=file, **how)
 
 
-def test_gradient_descent_sharpens_up_to_the_edge_of_stability_and_no_further():
-    """Full batch on real digits: eta * lambda_max along the run rises past 1.8 and then stays about 2."""
-    hyper = sde.Hyper(8.0, 64)
-    edge = {"edge_of_stability": lambda theta: edge_of_stability(DIGITS, hyper, theta)}
-    ds = sde.simulate(
-        DIGITS, sde.Sgd("without_replacement"), hyper, paths=1, updates=240, windows=12, seed=1, snapshots=edge
+def test_gradient_descent_comes_to_rest_only_below_the_edge_of_stability():
+    """f = u w on one example y = 2: the start is in a valley that is too sharp for eta, eta * lambda_max > 2."""
+    net = sde.NetworkModel(
+        init={"u": np.array(3.0), "w": np.array(0.8)},
+        loss=lambda p, y: 0.5 * (p["u"] * p["w"] - y) ** 2,
+        data=(np.array([2.0]),),
     )
-    found = ds.edge_of_stability.values[:, 0]
-    end = hyper.eta * leading_eigenvalues(DIGITS, ds.theta_final.values[0])[0]
-    assert found[-1] == pytest.approx(end, rel=1e-6)
-    print(found)
+    hyper = sde.Hyper(0.25, 1)
+    edge = {"edge_of_stability": lambda theta: edge_of_stability(net, hyper, theta)}
+    ds = sde.simulate(net, sde.Sgd(), hyper, paths=1, updates=200, windows=20, seed=1, snapshots=edge)
+    assert ds.edge_of_stability.dims == ("window_end", "path")
+    start, found = edge_of_stability(net, hyper, net.start(1)), ds.edge_of_stability.values[:, 0]
+    assert start > 2.4
+    assert found[-1] < 2.0
+    assert float(ds.loss_final) < 1e-6
+    assert found[-1] == pytest.approx(hyper.eta * leading_eigenvalues(net, ds.theta_final.values[0])[0])
 
 
 def test_flows_of_a_network_with_kinks_end(monkeypatch):
