@@ -200,6 +200,17 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
         "compare got dynamics .*; one or more, all different",
         lambda: compare(COIN, [Sgd(), Sgd()], HYPER, paths=8, seed=1, updates=4),
     ),
+    (
+        "compare runs several dynamics and a checkpoint is that of one",
+        lambda: compare(COIN, [Sgd()], HYPER, paths=8, seed=1, updates=4, checkpoint="run.npz"),
+    ),
+    ("dynamics is 'sgd'; a dynamics object is accepted, such as Sgd", lambda: compare(COIN, "sgd", HYPER)),  # type: ignore[arg-type]
+    ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", lambda: lyapunov(COIN, 0.1)),  # type: ignore[arg-type]
+    ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
+    (
+        "tolerance is None; a network runs on 'jax' and its own threads",
+        lambda: simulate(load_model("outside_network:NET"), Sgd(), HYPER, paths=8, seed=1, updates=4, threads=2),
+    ),
     ("unknown method 'monte_carlo'", lambda: lyapunov(COIN, HYPER, method="monte_carlo")),  # type: ignore[arg-type]
     ("theta = 0 is not an invariant state of 'double_well'", lambda: lyapunov(WELL, HYPER)),
     (
