@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sde_engine.errors import Incompatible, SpecError
+from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.model import Model
-from sde_engine.potential import example_nodes
 from sde_engine.symmetry.table import Balance, balance_of
 
 _ROUNDING = 1e-12
