@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.potential import effective_potential, entropic_loss
 from sde_engine.stationary_law import StationaryLaw
@@ -87,6 +88,7 @@ def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: An
     """
     import xarray
 
+    model = formulas(model, "a profile of potentials")
     points, hyper = np.asarray(theta, dtype=float), check_hyper(hyper)
     if points.ndim < 2 or points.shape[0] != model.dim:
         raise SpecError(f"theta has shape {points.shape}; ({model.dim}, n) or ({model.dim}, n, m, ...) is accepted")

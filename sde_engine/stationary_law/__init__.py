@@ -12,6 +12,7 @@ from typing import Literal
 from sde_engine.errors import SpecError, unknown
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
 from sde_engine.stationary_law.law import Line as Line
@@ -63,6 +64,7 @@ def stationary(
 
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
+    model = formulas(model, "a stationary law")
     hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
     dynamics.kernel(model, hyper)
     refuse_wrong_route(method, dynamics, seed)
