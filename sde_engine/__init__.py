@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from sde_engine.phase import boundary as boundary
     from sde_engine.potential import effective_potential as effective_potential
     from sde_engine.potential import ito_potential as ito_potential
-    from sde_engine.potential import orbit_profile as orbit_profile
-    from sde_engine.potential import profile as profile
     from sde_engine.potential_landscape import landscape as landscape
+    from sde_engine.potential_landscape import orbit_profile as orbit_profile
+    from sde_engine.potential_landscape import profile as profile
     from sde_engine.runner import run_sweep as run_sweep
     from sde_engine.stability import lyapunov as lyapunov
     from sde_engine.stationary_law import stationary as stationary
@@ -77,8 +77,8 @@ _HOME = {
     "entropic_force": "entropic",
     "entropic_loss": "entropic",
     "ito_potential": "potential",
-    "orbit_profile": "potential",
-    "profile": "potential",
+    "orbit_profile": "potential_landscape",
+    "profile": "potential_landscape",
     "stationary": "stationary_law",
     "compare": "ensemble",
     "landscape": "potential_landscape",

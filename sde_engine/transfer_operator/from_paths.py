@@ -16,6 +16,7 @@ from sde_engine.dynamics import label
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.pairs import states_after, step_of
 from sde_engine.transfer_operator.spectrum import relaxation_of
@@ -64,6 +65,7 @@ def relaxation(
     Incompatible : a scheme whose paths choose their own steps
     SpecError : too few paths for the cells, or an observable that does not exist
     """
+    model = formulas(model, "a relaxation rate")
     hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
     name = observable or next(iter(model.observables), model.components[0])
     model.observable(name)

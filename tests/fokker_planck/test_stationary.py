@@ -1,5 +1,7 @@
 """stationary(): three routes to one law, labelled, with errors that hold."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import xarray
@@ -133,6 +135,9 @@ def test_a_law_is_written_and_read_back(tmp_path: object) -> None:
 
 def test_wrong_requests_are_refused_in_words() -> None:
     model, hyper = sde.load_model("double_well"), sde.Hyper(0.5)
+    for asked in (stationary, partial(sde.relaxation, lag=1.0, seed=1), partial(sde.profile, theta=np.zeros((1, 2)))):
+        with pytest.raises(SpecError, match="model is 'double_well'; a Model"):
+            asked("double_well", hyper)  # type: ignore[operator]
     with pytest.raises(SpecError, match="did you mean 'fokker_planck'"):
         stationary(model, hyper, method="fokker_plank")  # type: ignore[arg-type]
     with pytest.raises(SpecError, match="no default seed"):

@@ -171,8 +171,11 @@ def test_both_kinds_of_models_refuse_in_the_same_words(words, provoke):
 
 OF_ONE_KIND = [
     ("evaluate is 'batch', but it is a setting of networks", lambda: run(SMALL, evaluate="batch")),
-    ("backend is 'numba' and threads is None; a network runs on 'jax'", lambda: run(REGRESSION, backend="numba")),
-    ("threads is 2; a network runs on 'jax'", lambda: run(REGRESSION, threads=2)),
+    (
+        "backend is 'numba', threads is None and tolerance is None; a network runs on 'jax'",
+        lambda: run(REGRESSION, backend="numba"),
+    ),
+    ("threads is 2 and tolerance is None; a network runs on 'jax'", lambda: run(REGRESSION, threads=2)),
     ("unknown evaluation 'date'; did you mean 'data'", lambda: run(REGRESSION, evaluate="date")),
     ("fresh examples; evaluate='batch'", lambda: run(online_network(), evaluate="data")),
     ("is of all stored examples", lambda: run(REGRESSION, evaluate="batch", observables=("gradient_square",))),
@@ -187,10 +190,9 @@ OF_ONE_KIND = [
     ("a network is not moved by 'svag'; accepted: sgd, ", lambda: run(REGRESSION, sde.Svag())),
     ("use net.stored.N, seed", lambda: run(online_network(), sde.Langevin())),
     ("use net.stored.N, seed|net.stored", lambda: run(online_network(), sde.EntropicFlow())),
-    ("implicit is True, but the flow of this model takes", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
-    ("rtol is 0.1, but the flow of this model takes", lambda: run(SMALL, sde.EntropicFlow(rtol=0.1))),
+    ("a flow that is implicit .* is solved by backend 'diffrax'", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
     ("rtol is -1; a finite number above 0", lambda: sde.EntropicFlow(rtol=-1)),
-    ("unknown sampling 'ii'", lambda: sde.EntropicFlow("ii")),
+    ("unknown sampling 'ii'", lambda: sde.EntropicFlow(sampling="ii")),
     ("'my_networks:REGRESSION' is a network and takes no param", lambda: sde.load_model("my_networks:REGRESSION", a=1)),
     ("unknown parameter of my_networks:regression 'nois'", lambda: sde.load_model("my_networks:regression", nois=1)),
     ("for models given by formulas and 'regression' is a network", lambda: sde.lyapunov(REGRESSION, HYPER)),

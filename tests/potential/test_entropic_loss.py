@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 import sde_engine as sde
 from sde_engine.entropic import entropic_force, entropic_loss, matching_coefficient
 from sde_engine.errors import SpecError
-from sde_engine.potential import orbit_profile
+from sde_engine.potential_landscape import orbit_profile
 
 START = np.array([0.9, -0.6])
 

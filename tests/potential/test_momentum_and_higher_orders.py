@@ -10,7 +10,7 @@ from scipy.integrate import solve_ivp
 import sde_engine as sde
 from sde_engine.entropic import entropic_force, entropic_loss
 from sde_engine.errors import Incompatible, SpecError
-from sde_engine.potential import profile
+from sde_engine.potential_landscape import profile
 
 COIN = sde.load_model("two_layer_scalar", law="two_point", target=1.0, noise=0.5)
 VALLEY = np.array([1.6, 1.0 / 1.6])  # u w = 1, where grad L = 0
