@@ -115,6 +115,7 @@ def orbit_profile(
     The loss is constant there; F is a sum of exponentials with positive weights for a linear symmetric generator, so it
     is strictly convex in s. Keyword arguments are those of `entropic_loss`.
     """
+    model = formulas(model, "this profile")
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
