@@ -94,7 +94,7 @@ def test_gradient_descent_comes_to_rest_only_below_the_edge_of_stability():
     start, found = edge_of_stability(net, hyper, net.start(1)), ds.edge_of_stability.values[:, 0]
     assert start > 2.4
     assert found[-1] < 2.0
-    assert float(ds.loss_final) < 1e-6
+    assert float(ds.loss_final[0]) < 1e-6
     assert found[-1] == pytest.approx(hyper.eta * leading_eigenvalues(net, ds.theta_final.values[0])[0])
 
 
