@@ -93,6 +93,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("is a dict; a Model, a NetworkModel or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
     ("parameter noise of outside_model:MODEL is 'loud'; a number", model("outside_model:MODEL", noise="loud")),
     ("unknown parameter of outside_model:MODEL 'nois'; did you mean 'noise'", model("outside_model:MODEL", nois=0.1)),
+    (
+        "'outside_network:NET' is a network and takes no parameters; name a function",
+        model("outside_network:NET", w=1.0),
+    ),
     # data
     ("data row 1 is .*; two numbers x,y are accepted", table(__file__)),
     ("unknown law of examples 'gausian'; did you mean 'gaussian'", model("two_layer_scalar", law="gausian")),
@@ -114,11 +118,16 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("noise_kind is 'additiv'; accepted: additive", lambda: replace(COIN, noise_kind="additiv")),
     ("log_chart has 1 rows, but the model has 2 components", lambda: replace(COIN, log_chart=((1.0, 1.0),))),
     # hyperparameters
+    ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", simulated(hyper=0.1)),  # type: ignore[arg-type]
     ("eta is 0.0; a finite learning rate above 0", simulated(hyper=Hyper(0.0))),
     ("eta is '0.1'; a finite learning rate above 0", simulated(hyper=Hyper("0.1"))),  # type: ignore[arg-type]
     ("batch is 1.5; a whole number of examples", simulated(hyper=Hyper(0.1, 1.5))),  # type: ignore[arg-type]
     ("weight_decay is -1; a finite number, 0 or more", simulated(hyper=Hyper(0.1, 1, -1))),
     # dynamics
+    ("dynamics is 'sgd'; a dynamics object is accepted, such as Sgd", simulated(dynamics="sgd")),
+    ("dynamics is <class .*; a dynamics object is accepted", simulated(dynamics=Sgd)),
+    ("implicit is True, but the flow of this model takes Runge-Kutta steps", kernel(GradientFlow(implicit=True))),
+    ("atol is 0.5, but the flow of this model takes Runge-Kutta steps", kernel(EntropicFlow(atol=0.5))),
     ("dynamics is 3; a name, a table with a kind", lambda: from_spec(3)),
     ("unknown dynamics 'sdg'; did you mean 'sgd'", lambda: from_spec("sdg")),
     (
