@@ -106,6 +106,17 @@ def test_a_collapse_is_followed_below_the_smallest_double_alike(backend: str) ->
     assert largest_difference(found._replace(final=expected.final), expected) < 1e-12
 
 
+def test_a_path_that_comes_back_from_near_the_origin_is_followed_alike() -> None:
+    """It starts below 2**-300, where states are scaled up, and leaves the range where they are kept so."""
+    near, hyper = np.full((1, 2), 1e-95), Hyper(0.02, 4, 0.0)
+    run = Run(PATHS, SEED, time=25.0, burn_in=0.2, histograms=(Histogram("v", -0.5, 1.0, 7),))
+    found, expected = (trace_of(COIN, EULER, hyper, run, points=near, backend=name)[0] for name in ("jax", "numpy"))
+    assert np.array_equal(found.exponent, expected.exponent)
+    assert (expected.exponent == 0.0).mean() > 0.5
+    np.testing.assert_allclose(found.final, expected.final, rtol=1e-9)
+    assert np.abs(expected.final).min() > 1e-95
+
+
 def test_jax_gives_the_same_bits_for_any_number_of_threads_and_leaves_no_setting_behind() -> None:
     one, two = (ran("jax", EULER, COIN, threads=threads, paths=1500, updates=20) for threads in (1, 2))
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(one, two, strict=True))
