@@ -24,7 +24,6 @@ from sde_engine.plot.look import THEORY, figure
 
 OUT, FIGURES = Path("data/out"), Path("docs/figures")
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
-LARGE = 256  # batch of the control
 
 
 def relu_law(width: int) -> Sampler:
@@ -115,8 +114,8 @@ def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str)
         ax.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
-        ax.legend(frameon=False)
-    bins = np.geomspace(1e-2, 1e2, 81)[:-16]  # bands of 12 %, one of them around 1; what is below joins the first
+    axes[0, 0].legend(frameon=False)
+    bins = np.geomspace(1e-2, 1e2, 82)[:-16]  # bands of 12 %, one of them centred at 1; what is below joins the first
     for ds, colour in ((control, "#bbbbbb"), (noisy, COLOURS[0])):
         ratios = neuron_ratios(ds)
         ratios = np.clip(ratios[np.isfinite(ratios)], 1.001 * bins[0], 0.999 * bins[-1])
@@ -136,17 +135,12 @@ def main() -> None:
     part, count = (0.004, 2) if quick else (1.0, 8)
     OUT.mkdir(parents=True, exist_ok=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
-    cases = {
-        "relu": (
-            families.relu_perceptron((8, 24, 24, 8), relu_law(8), scales=(2.0, 1.0, 0.5)),
-            100_000,
-            "y = x + noise",
-        ),
-        "digits": (families.relu_perceptron((64, 64, 10), digits_law(0.3, 0.5), scales=(1.5, 0.5)), 250_000, "digits"),
-    }
-    for name, (net, updates, title) in cases.items():
+    relu = families.relu_perceptron((8, 24, 24, 8), relu_law(8), scales=(2.0, 1.0, 0.5))
+    real = families.relu_perceptron((64, 64, 10), digits_law(0.3, 0.5), scales=(1.5, 0.5))
+    cases = {"relu": (relu, "y = x + noise", 100_000, 256), "digits": (real, "digits", 250_000, 64)}
+    for name, (net, title, updates, large) in cases.items():
         noisy = replicas(net, Hyper(0.02, 1), count, round(part * updates))
-        control = replicas(net, Hyper(0.02, LARGE), max(2, count // 2), round(max(part, 0.02) * 5_000))
+        control = replicas(net, Hyper(0.02, large), max(2, count // 2), round(part * 20_000))
         report(title, noisy)
         report(f"{title}, the control", control)
         draw(FIGURES / f"balance_{name}.png", noisy, control, title)
