@@ -9,7 +9,7 @@ demo: $(STAMP)
 	$(BIN)/sde-engine demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -11,10 +11,13 @@ if TYPE_CHECKING:
     from sde_engine import plot as plot
     from sde_engine.discovery import list_models as list_models
     from sde_engine.discovery import load_model as load_model
+    from sde_engine.dynamics.entropic_flow import EntropicFlow as EntropicFlow
     from sde_engine.dynamics.gaussian_sgd import GaussianSgd as GaussianSgd
     from sde_engine.dynamics.gradient_flow import GradientFlow as GradientFlow
     from sde_engine.dynamics.langevin import Langevin as Langevin
     from sde_engine.dynamics.sgd import Sgd as Sgd
+    from sde_engine.dynamics.svag import Svag as Svag
+    from sde_engine.dynamics.underdamped import UnderdampedLangevin as UnderdampedLangevin
     from sde_engine.ensemble import compare as compare
     from sde_engine.ensemble import simulate as simulate
     from sde_engine.errors import SdeEngineError as SdeEngineError
@@ -22,6 +25,11 @@ if TYPE_CHECKING:
     from sde_engine.model import Examples as Examples
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
+    from sde_engine.network.declaration import Isometry as Isometry
+    from sde_engine.network.declaration import Symmetry as Symmetry
+    from sde_engine.network.declaration import Translation as Translation
+    from sde_engine.network.model import NetworkModel as NetworkModel
+    from sde_engine.network.model import Sampler as Sampler
     from sde_engine.phase import boundary as boundary
     from sde_engine.potential import effective_potential as effective_potential
     from sde_engine.potential import entropic_force as entropic_force
@@ -34,22 +42,34 @@ if TYPE_CHECKING:
     from sde_engine.stats.histogram import Histogram as Histogram
     from sde_engine.store import open_results as open_results
     from sde_engine.sweep import Sweep as Sweep
+    from sde_engine.symmetry import balance as balance
+    from sde_engine.symmetry import charges as charges
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "EntropicFlow": "dynamics.entropic_flow",
     "Examples": "model",
     "GaussianSgd": "dynamics.gaussian_sgd",
     "GradientFlow": "dynamics.gradient_flow",
     "Histogram": "stats.histogram",
     "Hyper": "kernel",
+    "Isometry": "network.declaration",
     "Langevin": "dynamics.langevin",
     "Model": "model",
+    "NetworkModel": "network.model",
     "Observable": "model",
+    "Sampler": "network.model",
     "SdeEngineError": "errors",
     "Sgd": "dynamics.sgd",
+    "Svag": "dynamics.svag",
     "Sweep": "sweep",
+    "Symmetry": "network.declaration",
+    "Translation": "network.declaration",
+    "UnderdampedLangevin": "dynamics.underdamped",
+    "balance": "symmetry",
     "boundary": "phase",
+    "charges": "symmetry",
     "effective_potential": "potential",
     "entropic_force": "potential",
     "entropic_loss": "potential",

@@ -171,3 +171,97 @@ def flatten(rows: tuple[Components, ...]) -> Components:
 def cofactors(a: Components) -> Components:
     """Return for each component the product of the others (1 for a single component)."""
     return tuple(product((*a[:i], *a[i + 1 :])) if len(a) > 1 else 1.0 for i in range(len(a)))
+
+
+def two_point(x: Any) -> Any:
+    """Return -1 where x < 0 and 1 elsewhere: a fair sign, if x is a standard normal."""
+    return where(x < 0.0, -1.0, 1.0)
+
+
+def halves(a: Components) -> tuple[Components, Components]:
+    """Return the first and the second half of the components."""
+    return tuple(a[: len(a) // 2]), tuple(a[len(a) // 2 :])
+
+
+def transpose(matrix: tuple[Components, ...]) -> tuple[Components, ...]:
+    """Return the columns of a matrix as rows."""
+    return tuple(zip(*matrix, strict=True))
+
+
+def vecmat(a: Components, matrix: tuple[Components, ...]) -> Components:
+    """Return a @ matrix, the sum of a_k times row k."""
+    return tuple(dot(a, column) for column in zip(*matrix, strict=True))
+
+
+def shifted(a: Components, rows: tuple[Components, ...]) -> tuple[Components, ...]:
+    """Return the points a + row, one for each row."""
+    return tuple(add(a, row) for row in rows)
+
+
+def nudged(a: Components, size: Any) -> tuple[Components, ...]:
+    """Return the points that are `a` with `size` added to one component, in order."""
+    return tuple(tuple(x + size if i == k else x for i, x in enumerate(a)) for k in range(len(a)))
+
+
+def at_each(formula: Callable[..., Any], points: tuple[Components, ...], p: Any, h: Any) -> tuple[Any, ...]:
+    """Return formula(point, p, h) for each point."""
+    return tuple(formula(point, p, h) for point in points)
+
+
+def own_columns(matrices: tuple[tuple[Components, ...], ...]) -> tuple[Components, ...]:
+    """Return rows; row k is column k of matrix k."""
+    return tuple(tuple(row[k] for row in matrix) for k, matrix in enumerate(matrices))
+
+
+def contract(matrices: tuple[tuple[Components, ...], ...], rows: tuple[Components, ...]) -> Components:
+    """Return the sum over k of matrix k @ row k."""
+    result = matvec(matrices[0], rows[0])
+    for matrix, row in zip(matrices[1:], rows[1:], strict=True):
+        result = add(result, matvec(matrix, row))
+    return result
+
+
+def double_integrals(z: Components) -> tuple[Components, ...]:
+    """Return z_k z_m - delta_km: the Ito integrals of W_k over W_m and of W_m over W_k, added, over dt."""
+    return tuple(tuple(x * y - 1.0 if k == m else x * y for m, y in enumerate(z)) for k, x in enumerate(z))
+
+
+def weak_integrals(z: Components, signs: Components) -> tuple[Components, ...]:
+    """Return the weak double Ito integrals over dt off the diagonal, and 0 on it.
+
+    (z_k z_m - s_k) / 2 for k < m and (z_k z_m + s_m) / 2 for k > m, with one fair sign s less than there are normals z.
+    """
+
+    def entry(k: int, m: int) -> Any:
+        if k == m:
+            return 0.0
+        return 0.5 * (z[k] * z[m] - signs[k]) if k < m else 0.5 * (z[k] * z[m] + signs[m])
+
+    return tuple(tuple(entry(k, m) for m in range(len(z))) for k in range(len(z)))
+
+
+def subtract_matrix(a: tuple[Components, ...], b: tuple[Components, ...]) -> tuple[Components, ...]:
+    """Return a - b."""
+    return tuple(subtract(x, y) for x, y in zip(a, b, strict=True))
+
+
+def identity_minus(matrix: tuple[Components, ...]) -> tuple[Components, ...]:
+    """Return the identity minus a square matrix."""
+    return tuple(tuple(1.0 - x if i == k else -x for k, x in enumerate(row)) for i, row in enumerate(matrix))
+
+
+def solve(matrix: tuple[Components, ...], b: Components) -> Components:
+    """Return matrix^-1 b by elimination without exchange of rows: for matrices near the identity or definite ones."""
+    count = len(b)
+    rows, right = [list(row) for row in matrix], list(b)
+    for k in range(count):
+        for i in range(k + 1, count):
+            ratio = rows[i][k] / rows[k][k]
+            for j in range(k + 1, count):
+                rows[i][j] = rows[i][j] - ratio * rows[k][j]
+            right[i] = right[i] - ratio * right[k]
+    for k in range(count - 1, -1, -1):
+        for j in range(k + 1, count):
+            right[k] = right[k] - rows[k][j] * right[j]
+        right[k] = right[k] / rows[k][k]
+    return tuple(right)

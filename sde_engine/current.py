@@ -16,7 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Dynamics, Hyper, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.stepping import kernel_of
 
 GROUPS = 20  # the jackknife leaves out one of so many groups of pairs
 
@@ -56,7 +58,7 @@ def state_pairs(
     Incompatible : a scheme whose paths choose their own steps: consecutive states then lie at different times
     """
     hyper = check_hyper(hyper)
-    kernel = dynamics.kernel(model, hyper)
+    kernel = kernel_of(formulas(model, "this current"), dynamics, hyper)
     step = hyper.eta
     if isinstance(kernel, Diffusion):
         if kernel.size is not None:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from sde_engine.errors import SpecError, unknown
+from sde_engine.kinds import is_network
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
@@ -41,13 +42,14 @@ def list_models() -> list[str]:
     return sorted(found.name for found in pkgutil.iter_modules(sde_engine.models.__path__))
 
 
-def load_model(name: str, **parameters: Any) -> Model:
-    """Return a model by name, with parameters changed from their defaults.
+def load_model(name: str, **parameters: Any) -> Any:
+    """Return a model (a `Model` or a `NetworkModel`) by name, with parameters changed from their defaults.
 
     Parameters
     ----------
-    name : a name from `list_models()`, or "package.module:MODEL" for a model of your own
-    **parameters : the model's parameters, see its docstring
+    name : a name from `list_models()`, or "package.module:MODEL" for a model or network of your own, or for a function
+        that returns one
+    **parameters : the model's parameters, see its docstring; those of the function
 
     Raises
     ------
@@ -62,9 +64,14 @@ def load_model(name: str, **parameters: Any) -> Model:
 
         values = {key: _number(name, key, value) for key, value in parameters.items()}
         return replace(maker, params=maker.params._replace(**values))
+    if is_network(maker):
+        if parameters:
+            raise SpecError(f"{name!r} is a network and takes no parameters; name a function that makes it from them")
+        return maker
     if not callable(maker):
         raise SpecError(
-            f"MODEL of {name!r} is a {type(maker).__name__}; a Model or a function that returns one is accepted"
+            f"MODEL of {name!r} is a {type(maker).__name__}; a Model, a NetworkModel or a function that returns one "
+            "is accepted"
         )
     accepted = [key for key, value in signature(maker).parameters.items() if value.kind is not Parameter.VAR_KEYWORD]
     strange = sorted(set(parameters) - set(accepted))

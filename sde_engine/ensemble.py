@@ -4,8 +4,9 @@
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,17 +15,21 @@ from sde_engine import rng
 from sde_engine.backends.trace import LANES, Clock, Job, Trace, empty_trace
 from sde_engine.errors import SpecError, unknown
 from sde_engine.kernel import Dynamics, Hyper, Kernel, Minibatch, check_hyper
+from sde_engine.kinds import is_network
 from sde_engine.model import Model
 from sde_engine.run import Run as Run
 from sde_engine.run import clock_of
 from sde_engine.stats.averages import averages
-from sde_engine.stats.fate import fate
+from sde_engine.stats.fate import exits, fate
 from sde_engine.stats.histogram import Histogram, densities, layout
 from sde_engine.stats.mixing import mixing
-from sde_engine.stats.quantity import Quantity
+from sde_engine.stats.quantity import Quantity, dataset
+from sde_engine.stepping import kernel_of, refuse_for_formulas
 
 if TYPE_CHECKING:
     import xarray
+
+    from sde_engine.network.model import NetworkModel
 
 BACKENDS = ("numba", "numpy")
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
@@ -53,8 +58,8 @@ def trace_of(
     """Run the ensemble and return its trace; the same bits for any number of threads."""
     if backend not in BACKENDS:
         raise SpecError(unknown("backend", backend, BACKENDS))
+    kernel = kernel_of(model, dynamics, hyper)
     hyper = check_hyper(hyper)
-    kernel = dynamics.kernel(model, hyper)
     names = run.names(model)
     clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
     formulas = tuple(model.observable(name).formula for name in names)
@@ -117,30 +122,41 @@ def quantities(model: Model, run: Run, trace: Trace, clock: Clock) -> dict[str, 
         averages(trace, clock, names, units)
         | mixing(trace, names, len(model.starts(model.params)))
         | fate(trace, clock, model.dim, model.symmetric_origin)
-        | densities(trace, run.histograms, bins)
+        | densities(trace.diverged_at, trace.histogram, run.histograms, bins)
     )
 
 
-def measure(model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, threads: int = 1) -> dict[str, np.ndarray]:
+def measure(
+    model: "Model | NetworkModel", dynamics: Dynamics, hyper: Hyper, run: Run, threads: int = 1
+) -> dict[str, np.ndarray]:
     """Return every statistic of one cell by name, as plain arrays: what a sweep stores."""
+    if is_network(model):
+        from sde_engine.network.results import measure_network
+
+        return measure_network(model, dynamics, hyper, run)
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads)
     found = {name: quantity.value for name, quantity in quantities(model, run, trace, clock).items()}
     return found | {"duration": np.asarray(clock.end)}
 
 
-def variables(model: Model, run: Run) -> dict[str, Quantity]:
+def variables(model: "Model | NetworkModel", run: Run) -> dict[str, Quantity]:
     """Return names, dimensions, units and words of what `measure` returns, with values of no meaning."""
-    names = run.names(model)
-    bins = layout(run.histograms, names)
-    clock = Clock(1.0, 1, 1.0, 0.0, 1.0, 1, 1)
-    trace = empty_trace(len(names), model.dim, clock, bins, 2)
-    with np.errstate(all="ignore"):
-        found = quantities(model, run, trace, clock)
+    if is_network(model):
+        from sde_engine.network.results import network_variables
+
+        found = network_variables(model, run)
+    else:
+        names = run.names(model)
+        bins = layout(run.histograms, names)
+        clock = Clock(1.0, 1, 1.0, 0.0, 1.0, 1, 1)
+        trace = empty_trace(len(names), model.dim, clock, bins, 2)
+        with np.errstate(all="ignore"):
+            found = quantities(model, run, trace, clock)
     return found | {"duration": Quantity(np.asarray(np.nan), "length of the run on the clock t, burn-in included")}
 
 
 def simulate(
-    model: Model,
+    model: "Model | NetworkModel",
     dynamics: Dynamics,
     hyper: Hyper,
     *,
@@ -153,8 +169,13 @@ def simulate(
     statistics: Sequence[Histogram] = (),
     windows: int = 8,
     start: Any = None,
-    backend: str = "numba",
+    backend: str | None = None,
     threads: int | None = None,
+    every: int | None = None,
+    evaluate: str | None = None,
+    snapshots: Mapping[str, Callable[[np.ndarray], Any]] | None = None,
+    checkpoint: str | Path | None = None,
+    progress: Callable[[int, int], Any] | None = None,
 ) -> "xarray.Dataset":
     """Run an ensemble of paths and return its statistics, labelled.
 
@@ -164,29 +185,48 @@ def simulate(
     paths, seed, updates, time, burn_in, observables, windows : see `Run`
     statistics : histograms of observables
     start : one state (d,) or several (M, d) around which the paths start, path i at state i mod M; None: the model's
-        overdispersed starts, one or more an orthant
-    backend : "numba" or "numpy" (the slow reference); they give the same bits
-    threads : None for all cores; the result does not depend on it
+        overdispersed starts, one or more an orthant. A network starts exactly there (parameters, a vector or several),
+        and for None at another draw of its `init` for each path
+    backend : "numba" or "numpy" (the slow reference), which give the same bits; for a network "jax". None: the first
+    threads : None for all cores; the result does not depend on it. A network runs on the threads of JAX
+    every, evaluate, snapshots, checkpoint, progress : for networks only, see `sde_engine.network.run.Options`
 
     Returns
     -------
     xarray.Dataset
         For every observable f: `f`, `f_variance`, their `_stderr`, `f_ess`, `f_rhat`; fractions diverged and
-        collapsed; densities; for every path its `f_final` value and the clock `diverged_at`.
+        collapsed; densities; for every path its `f_final` value and the clock `diverged_at`. A network's observables
+        are loss, gradient and norm squares, charges and their parts, and its own, each also over time (`f_trace`);
+        `theta_final` (paths, P) are its parameters.
 
     Raises
     ------
     SpecError, Incompatible : in words, before anything is compiled
+    StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
+    kernel_of(model, dynamics, hyper)
     run = Run(paths, seed, updates, time, burn_in, tuple(observables), tuple(statistics), windows)
+    of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
+    of_networks |= {"checkpoint": checkpoint, "progress": progress}
+    if is_network(model):
+        from sde_engine.network.results import simulate_network
+
+        if backend not in (None, "jax") or threads is not None:
+            raise SpecError(
+                f"backend is {backend!r} and threads is {threads!r}; a network runs on 'jax' and its own threads"
+            )
+        return simulate_network(model, dynamics, hyper, start=start, **of_networks, **vars(run))
+    refuse_for_formulas(**of_networks)
+    backend, threads = backend or BACKENDS[0], threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
-    threads = threads or os.cpu_count() or 1
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points)
     found = quantities(model, run, trace, clock) | _per_path(model, run, trace)
-    return _dataset(found, _attributes(model, dynamics, hyper, run, clock, backend))
+    return dataset(found, _attributes(model, dynamics, hyper, run, clock, backend))
 
 
-def compare(model: Model, dynamics: Sequence[Dynamics], hyper: Hyper, **same_as_simulate: Any) -> "xarray.Dataset":
+def compare(
+    model: "Model | NetworkModel", dynamics: Sequence[Dynamics], hyper: Hyper, **same_as_simulate: Any
+) -> "xarray.Dataset":
     """Run several dynamics of one model on the same random numbers and return them along a dimension `dynamics`.
 
     Keyword arguments are those of `simulate`.
@@ -195,12 +235,15 @@ def compare(model: Model, dynamics: Sequence[Dynamics], hyper: Hyper, **same_as_
 
     from sde_engine.dynamics import label
 
-    labels = [label(one) for one in dynamics]
+    movers: list[Any] = list(dynamics) if isinstance(dynamics, list | tuple) else [dynamics]
+    for one in movers:
+        kernel_of(model, one, hyper)  # refuse all before running one
+    labels = [label(one) for one in movers]
     if not labels or len(set(labels)) < len(labels):
         raise SpecError(f"compare got dynamics {labels}; one or more, all different, are accepted")
-    for one in dynamics:
-        one.kernel(model, check_hyper(hyper))  # refuse all before running one
-    runs = [simulate(model, one, hyper, **same_as_simulate) for one in dynamics]
+    if same_as_simulate.get("checkpoint") is not None:
+        raise SpecError("compare runs several dynamics and a checkpoint is that of one; use simulate for each")
+    runs = [simulate(model, one, hyper, **same_as_simulate) for one in movers]
     joined = xarray.concat(runs, dim=xarray.Variable("dynamics", labels), combine_attrs="drop_conflicts")
     joined["dynamics"].attrs["long_name"] = "what moves the parameters"
     return joined
@@ -218,19 +261,7 @@ def _per_path(model: Model, run: Run, trace: Trace) -> dict[str, Quantity]:
                 model.observable(name).units,
                 ("path",),
             )
-    gone = "clock at which the path diverged, infinite if it did not"
-    return values | {"diverged_at": Quantity(trace.diverged_at, gone, "1", ("path",))}
-
-
-def _dataset(found: dict[str, Quantity], attributes: dict[str, Any]) -> "xarray.Dataset":
-    import xarray
-
-    coords = {name: values for quantity in found.values() for name, values in quantity.coords.items()}
-    data = {
-        name: (quantity.dims, quantity.value, {"long_name": quantity.long_name, "units": quantity.units})
-        for name, quantity in found.items()
-    }
-    return xarray.Dataset(data, coords=coords, attrs=attributes)
+    return values | exits(trace.diverged_at)
 
 
 def _attributes(model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, clock: Clock, backend: str) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sde_engine.errors import Incompatible, SpecError
+from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.model import Model
+from sde_engine.values import is_finite, is_whole
 
 Sampling = Literal["iid", "without_replacement", "epoch"]
 SAMPLINGS: tuple[Sampling, ...] = ("iid", "without_replacement", "epoch")
@@ -43,7 +44,9 @@ class Diffusion(NamedTuple):
 class Minibatch(NamedTuple):
     """A step driven by the mean gradient of a drawn minibatch: `step(state, mean_gradient, p, h)`.
 
-    `period` is the number of updates after which the law of the draws repeats: the batches of an epoch, else 1.
+    `period` is the number of updates after which the law of the draws repeats: the batches of an epoch, else 1. With
+    several `weights` the gradient is the weighted sum over as many independent minibatches (the last weight is not
+    zero). An update of the clock is made of `steps_per_update` steps.
     """
 
     width: int
@@ -52,6 +55,8 @@ class Minibatch(NamedTuple):
     batch: int
     settings: Any
     period: int = 1
+    weights: tuple[float, ...] = (1.0,)
+    steps_per_update: int = 1
 
 
 Kernel = Diffusion | Minibatch
@@ -69,18 +74,41 @@ class Dynamics(Protocol):
 
 def check_hyper(hyper: Hyper) -> Hyper:
     """Return `hyper` if its values make sense, else raise a sentence."""
-    eta, batch, weight_decay = hyper
-    if not (isinstance(eta, int | float) and 0.0 < eta < float("inf")):
+    try:
+        eta, batch, weight_decay = hyper
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"hyper is {hyper!r}; Hyper(eta, batch, weight_decay) is accepted, such as Hyper(eta=0.1, batch=4)"
+        ) from None
+    if not (is_finite(eta) and eta > 0.0):
         raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
-    if not (float(batch).is_integer() and batch >= 1):
+    if not (is_whole(batch) and batch >= 1):
         raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more, is accepted")
-    if not 0.0 <= weight_decay < float("inf"):
+    if not (is_finite(weight_decay) and weight_decay >= 0.0):
         raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
     return Hyper(float(eta), int(batch), float(weight_decay))
 
 
+def check_dynamics(dynamics: object) -> None:
+    """Refuse what is no dynamics: a name, or a class that was not called.
+
+    Raises
+    ------
+    SpecError : in words
+    """
+    if isinstance(dynamics, type) or not callable(getattr(dynamics, "kernel", None)):
+        raise SpecError(f"dynamics is {dynamics!r}; a dynamics object is accepted, such as Sgd() or Langevin(dt=0.01)")
+
+
+def check_sampling(sampling: Sampling) -> None:
+    """Refuse a sampling that does not exist."""
+    if sampling not in SAMPLINGS:
+        raise SpecError(unknown("sampling", sampling, SAMPLINGS))
+
+
 def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:
     """Return the variance of a batch mean over that of an iid batch: 1, or (N - B)/(N - 1) without replacement."""
+    check_sampling(sampling)
     if sampling == "iid":
         return 1.0
     if examples is None:

@@ -26,10 +26,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
+from sde_engine.kinds import formulas, is_network
 from sde_engine.model import Model
 
 if TYPE_CHECKING:
     import xarray
+
+    from sde_engine.network.model import NetworkModel
 
 _MOST_NODES = 20_000  # examples that a drawn law is replaced by
 
@@ -45,9 +48,9 @@ def matching_coefficient(steps: float) -> float:
 
 
 def entropic_loss(
-    model: Model,
+    model: "Model | NetworkModel",
     hyper: Hyper,
-    theta: ArrayLike,
+    theta: Any,
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
@@ -58,12 +61,17 @@ def entropic_loss(
 
     Parameters
     ----------
-    theta : d components, each of any shape
+    theta : d components, each of any shape; for a network its parameters, one vector or states (M, P)
     sampling : its finite-population factor enters; "epoch" has that of "without_replacement"
     preconditioner : one positive factor a component, or None
     steps : n of the matching; the coefficient of S is (1 - 1/n)/4
     decay_inside : whether weight decay stands inside the square. Outside, the O(eta weight_decay) part of S is lost
     """
+    if is_network(model):
+        from sde_engine.network import entropic
+
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_loss(model, hyper, theta, *how)
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
     flat = theta.reshape(model.dim, -1)
     args = (flat, factors, *_settings(model, hyper, sampling, steps, decay_inside))
@@ -73,9 +81,9 @@ def entropic_loss(
 
 
 def entropic_force(
-    model: Model,
+    model: "Model | NetworkModel",
     hyper: Hyper,
-    theta: ArrayLike,
+    theta: Any,
     *,
     sampling: Sampling = "iid",
     preconditioner: ArrayLike | None = None,
@@ -84,8 +92,13 @@ def entropic_force(
 ) -> NDArray:
     """Return -grad S(theta) (d, ...), by automatic differentiation; arguments as in `entropic_loss`.
 
-    grad S = (1/2) E_B (H_B + weight_decay) Lam (g_B + weight_decay theta).
+    grad S = (1/2) E_B (H_B + weight_decay) Lam (g_B + weight_decay theta). For a network (P,) or (states, P).
     """
+    if is_network(model):
+        from sde_engine.network import entropic
+
+        how = (sampling, preconditioner, matching_coefficient(steps), decay_inside)
+        return entropic.entropic_force(model, hyper, theta, *how)
     import jax
 
     theta, factors, hyper = _checked(model, hyper, theta, preconditioner)
@@ -162,6 +175,7 @@ def orbit_profile(
     """
     import xarray
 
+    model = formulas(model, "this profile")
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
@@ -225,7 +239,7 @@ def ito_potential(model: Model, hyper: Hyper, x: ArrayLike, *, sampling: Samplin
     """
     from sde_engine.fokker_planck.equation import of_model, temperature_of
 
-    if model.dim != 1:
+    if formulas(model, "this potential").dim != 1:
         raise Incompatible(
             f"{model.name!r} has {model.dim} parameters; with more than one, noise that breaks detailed "
             "balance has no potential: use effective_potential of a stationary law"
@@ -274,6 +288,7 @@ def effective_potential(law: Any) -> "xarray.Dataset":
 def _checked(
     model: Model, hyper: Hyper, theta: ArrayLike, preconditioner: ArrayLike | None
 ) -> tuple[NDArray, NDArray, Hyper]:
+    model = formulas(model, "this entropic loss")
     hyper, theta = check_hyper(hyper), np.asarray(theta, dtype=float)
     if theta.shape[:1] != (model.dim,):
         raise SpecError(f"theta has shape {theta.shape}; {model.dim} components first are accepted")

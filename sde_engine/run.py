@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 from math import ceil, gcd
-from typing import Any
-
-import numpy as np
 
 from sde_engine.backends.trace import LANES, Clock
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Kernel, Minibatch
 from sde_engine.model import Model
 from sde_engine.stats.histogram import Histogram
+from sde_engine.values import check_whole, is_finite, is_whole
 
 _LOOKS = 512  # a run is looked at this often at least, and
 _LOOK_INTERVAL = 0.25  # at least once in this much of the clock
@@ -43,16 +41,18 @@ class Run:
     windows: int = 8
 
     def __post_init__(self) -> None:
-        _whole("paths", self.paths, 1, MAX_PATHS)
-        _whole("seed", self.seed, 0, 2**64 - 1)
-        _whole("windows", self.windows, 1, 4096)
+        check_whole("paths", self.paths, 1, MAX_PATHS)
+        check_whole("seed", self.seed, 0, 2**64 - 1)
+        check_whole("windows", self.windows, 1, 4096)
         if self.updates is None and self.time is None:
             raise SpecError("neither updates nor time is given; give one (the run lasts as long as the longer)")
         if self.updates is not None:
-            _whole("updates", self.updates, 1, 2**62)
-        if self.time is not None and not (np.isfinite(self.time) and self.time > 0.0):
+            check_whole("updates", self.updates, 1, 2**62)
+        if self.time is not None and not (is_finite(self.time) and self.time > 0.0):
             raise SpecError(f"time is {self.time!r}; a finite clock time above 0 is accepted")
-        if not self.burn_in >= 0.0 or (self.burn_in >= 1.0 and not float(self.burn_in).is_integer()):
+        if not (is_finite(self.burn_in) and self.burn_in >= 0.0) or (
+            self.burn_in >= 1.0 and not is_whole(self.burn_in)
+        ):
             raise SpecError(f"burn_in is {self.burn_in!r}; a number of updates or a fraction below 1 is accepted")
         if len(set(self.observables)) < len(self.observables):
             raise SpecError(f"an observable is listed twice: {', '.join(self.observables)}")
@@ -87,7 +87,7 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
         dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
     else:
-        steps, dt = updates, eta
+        steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
     recorded = steps - int(steps * burn_in / end)
     windows = max(1, min(run.windows, recorded))
     every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
@@ -97,8 +97,3 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     if isinstance(kernel, Diffusion) and kernel.size is not None:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
-
-
-def _whole(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not low <= value <= high:
-        raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")

@@ -16,8 +16,10 @@ import numpy as np
 from sde_engine.ensemble import Run, trace_of
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stats.fate import log_drift
+from sde_engine.stepping import kernel_of
 
 Method = Literal["exact", "ensemble"]
 _SMALL = 1e-80  # starts of the ensemble: the dynamics is linear to rounding there, and has room to grow
@@ -69,8 +71,8 @@ def lyapunov(
 
     if method not in (None, "exact", "ensemble"):
         raise SpecError(unknown("method", method, ("exact", "ensemble")))
-    hyper, dynamics = check_hyper(hyper), dynamics or Sgd()
-    dynamics.kernel(model, hyper)
+    model, hyper, dynamics = formulas(model, "this exponent"), check_hyper(hyper), dynamics or Sgd()
+    kernel_of(model, dynamics, hyper)
     if not model.symmetric_origin:
         raise Incompatible(f"theta = 0 is not an invariant state of {model.name!r}, so it has no transverse exponent")
     directions = None if method == "ensemble" else _exact(model, hyper, dynamics)

@@ -148,10 +148,13 @@ def _minibatch(run: _Run, kernel: Minibatch) -> None:
         if done % clock.every == 0:
             run.look(np.full(len(dt), done * clock.dt), dt)
         total = [np.zeros(len(run.paths)) for _ in range(run.job.dim)]
-        for example in draw(done):
-            for i, g in enumerate(run.job.example_gradient(run.theta, example, p)):
-                total[i] = total[i] + g
-        share = 1.0 / kernel.batch
+        for part, weight in enumerate(kernel.weights):
+            if part > 0:
+                total = [g * (kernel.weights[part - 1] / weight) for g in total]
+            for example in draw(done * len(kernel.weights) + part):
+                for i, g in enumerate(run.job.example_gradient(run.theta, example, p)):
+                    total[i] = total[i] + g
+        share = kernel.weights[-1] / kernel.batch
         run.th = np.array(kernel.step(tuple(run.th), tuple(g * share for g in total), p, h))
         if (done % 4 == 3 or done + 1 == clock.steps) and not run.guard(np.full(len(dt), (done + 1) * clock.dt)):
             return

@@ -35,10 +35,7 @@ def from_spec(spec: Any) -> Any:
     for key in given:
         if key not in accepted:
             raise SpecError(unknown(f"parameter of {kind}", key, accepted))
-    try:
-        return known[kind](**given)
-    except TypeError as error:
-        raise SpecError(f"dynamics {kind!r}: {error}") from error
+    return known[kind](**given)
 
 
 def to_spec(dynamics: Any) -> dict[str, Any]:

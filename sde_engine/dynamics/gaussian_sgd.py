@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sde_engine.components import add, matvec, scale, subtract
 from sde_engine.errors import Incompatible
-from sde_engine.kernel import Diffusion, Hyper, Sampling, sampling_factor
+from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Formula, Model
 
 
@@ -45,6 +45,9 @@ class GaussianSgd:
 
     sampling: Sampling = "iid"
     kind = "gaussian_sgd"
+
+    def __post_init__(self) -> None:
+        check_sampling(self.sampling)
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the update for this model."""

@@ -4,19 +4,18 @@ Solved by the classical fourth-order Runge-Kutta rule; each start is one determi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from sde_engine.components import add, scale
 from sde_engine.dynamics.langevin import default_step
-from sde_engine.errors import SpecError
+from sde_engine.errors import Incompatible
 from sde_engine.kernel import Diffusion, Hyper
 from sde_engine.model import Formula, Model
+from sde_engine.values import check_positive_or_none
 
-_STEP_FACTOR = 0.1
+STEP_FACTOR = 0.1
 
 
 class _Settings(NamedTuple):
@@ -24,9 +23,15 @@ class _Settings(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def _runge_kutta(gradient: Formula) -> Callable[..., Any]:
+def _step(gradient: Formula) -> Callable[..., Any]:
     def velocity(theta: Any, p: Any, h: Any) -> Any:
         return scale(-1.0, add(gradient(theta, p), scale(h.weight_decay, theta)))
+
+    return runge_kutta(velocity)
+
+
+def runge_kutta(velocity: Formula) -> Callable[..., Any]:
+    """Return the classical fourth-order step of d theta = velocity(theta, p, h) dt."""
 
     def step(theta: Any, z: Any, dt: Any, root: Any, p: Any, h: Any) -> Any:
         k1 = velocity(theta, p, h)
@@ -45,20 +50,45 @@ class GradientFlow:
 
     Parameters
     ----------
-    dt : step of the Runge-Kutta rule; None: a tenth of 1 / curvature
+    dt : step of the Runge-Kutta rule; None: a tenth of 1 / curvature. For a network, whose steps are adaptive (diffrax),
+        the longest one
+    implicit : for networks: solve by an implicit method (Kvaerno 5(4), for stiff losses) in place of an explicit one
+        (Tsitouras 5(4))
+    rtol, atol : for networks: tolerances of the adaptive steps
+    steady : for networks: stop where |velocity| < atol + rtol |theta|, and keep that state to the end
     """
 
     dt: float | None = None
+    implicit: bool = False
+    rtol: float = 1e-6
+    atol: float = 1e-9
+    steady: bool = False
     kind = "gradient_flow"
 
     def __post_init__(self) -> None:
-        if self.dt is not None and not (np.isfinite(self.dt) and self.dt > 0.0):
-            raise SpecError(f"dt is {self.dt!r}; a finite number above 0 is accepted, or None for the default")
+        check_flow(self)
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:
         """Return the Runge-Kutta step; it draws no noise."""
-        dt = self.dt or default_step(model, hyper, _STEP_FACTOR)
-        return Diffusion(model.dim, 0, _runge_kutta(model.gradient), None, dt, _Settings(hyper.weight_decay))
+        refuse_adaptive(self)
+        dt = self.dt or default_step(model, hyper, STEP_FACTOR)
+        return Diffusion(model.dim, 0, _step(model.gradient), None, dt, _Settings(hyper.weight_decay))
+
+
+def check_flow(flow: Any) -> None:
+    """Refuse a step or tolerances that are no finite numbers above 0."""
+    for name in ("dt", "rtol", "atol"):
+        check_positive_or_none(name, getattr(flow, name))
+
+
+def refuse_adaptive(flow: Any) -> None:
+    """Refuse what fixed Runge-Kutta steps do not have."""
+    for field in fields(flow):
+        if field.name in ("implicit", "rtol", "atol", "steady") and getattr(flow, field.name) != field.default:
+            raise Incompatible(
+                f"{field.name} is {getattr(flow, field.name)!r}, but the flow of this model takes Runge-Kutta steps of "
+                "one length; give dt, or a NetworkModel"
+            )
 
 
 DYNAMICS = GradientFlow

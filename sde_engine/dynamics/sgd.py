@@ -7,15 +7,16 @@ with P a fixed diagonal preconditioner (the identity by default) and g_B the mea
 without replacement, or from reshuffled epochs. Weight decay is coupled, as in PyTorch's SGD.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sde_engine.components import add, multiply, scale, subtract
-from sde_engine.errors import Incompatible, SpecError, unknown
-from sde_engine.kernel import SAMPLINGS, Hyper, Minibatch, Sampling, batches_of_epoch, sampling_factor
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.kernel import Hyper, Minibatch, Sampling, batches_of_epoch, check_sampling, sampling_factor
 from sde_engine.model import Model
+from sde_engine.values import is_finite
 
 
 class _Settings(NamedTuple):
@@ -45,6 +46,13 @@ def _heavy_ball(dim: int) -> Callable[..., Any]:
     return step
 
 
+def _factors(given: Any) -> tuple[float, ...]:
+    factors = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    if not factors or not all(is_finite(x) and x > 0.0 for x in factors):
+        raise SpecError(f"preconditioner is {given!r}; finite factors above 0, one a component, are accepted")
+    return tuple(float(x) for x in factors)
+
+
 @dataclass(frozen=True)
 class Sgd:
     """Minibatch SGD with real batches.
@@ -62,12 +70,11 @@ class Sgd:
     kind = "sgd"
 
     def __post_init__(self) -> None:
-        if self.sampling not in SAMPLINGS:
-            raise SpecError(unknown("sampling", self.sampling, SAMPLINGS))
-        if not 0.0 <= self.momentum < 1.0:
+        check_sampling(self.sampling)
+        if not (is_finite(self.momentum) and 0.0 <= self.momentum < 1.0):
             raise SpecError(f"momentum is {self.momentum!r}; a number from 0 up to but not including 1 is accepted")
         if self.preconditioner is not None:
-            object.__setattr__(self, "preconditioner", tuple(float(x) for x in self.preconditioner))
+            object.__setattr__(self, "preconditioner", _factors(self.preconditioner))
 
     def kernel(self, model: Model, hyper: Hyper) -> Minibatch:
         """Return the update for this model; refuse a sampling that its examples do not allow."""
@@ -75,9 +82,9 @@ class Sgd:
         sampling_factor(self.sampling, hyper.batch, size)
         period = batches_of_epoch(hyper.batch, size) if self.sampling == "epoch" and size is not None else 1
         factors = self.preconditioner
-        if factors is not None and (len(factors) != model.dim or min(factors) <= 0.0):
+        if factors is not None and len(factors) != model.dim:
             raise Incompatible(
-                f"the preconditioner is {factors}; {model.name!r} takes {model.dim} positive factors, one a component"
+                f"the preconditioner has {len(factors)} factors, but {model.name!r} has {model.dim} components; give one each"
             )
         settings = _Settings(hyper.eta, hyper.weight_decay, self.momentum, factors or (1.0,) * model.dim)
         if self.momentum:

@@ -10,6 +10,8 @@ import numpy as np
 from sde_engine.errors import CorruptData, StoreError
 from sde_engine.store.atomic import replacing
 
+Named = dict[str, np.ndarray]
+
 
 class State(NamedTuple):
     """Where a run is: all that a restart needs besides the arguments."""
@@ -17,14 +19,17 @@ class State(NamedTuple):
     theta: np.ndarray  # (paths, width)
     step: int
     exited: np.ndarray  # (paths,) step at which the path diverged, -1 if it lives
-    first: dict[str, np.ndarray]  # means over the looks of each window, (windows done, paths, ...)
-    second: dict[str, np.ndarray]  # of the squares
+    histogram: np.ndarray  # (columns, paths)
+    first: Named  # means over the looks of each window, (windows done, paths, ...)
+    spread: Named  # variances about them
+    snapshots: Named  # at the end of each window, (windows done, paths, ...)
 
 
 def save(path: Path, attributes: dict[str, Any], state: State) -> None:
     """Write the state of a run; the file before it is replaced in one step."""
-    arrays: dict[str, Any] = {"theta": state.theta, "step": state.step, "exited": state.exited}
-    arrays |= {f"first_{k}": v for k, v in state.first.items()} | {f"second_{k}": v for k, v in state.second.items()}
+    fields = state._asdict()
+    arrays: dict[str, Any] = {name: value for name, value in fields.items() if name not in _NAMED}
+    arrays |= {f"{part}_{name}": value for part in _NAMED for name, value in fields[part].items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez(file, run=json.dumps(attributes), **arrays)
 
@@ -52,8 +57,8 @@ def restored(path: Path, attributes: dict[str, Any], fresh: State) -> State:
                 f"the checkpoint {path.name} belongs to another run: {key} is {theirs.get(key)!r} there and "
                 f"{ours.get(key)!r} here; give another file or delete it"
             )
-    named = {part: {k[len(part) + 1 :]: v for k, v in arrays.items() if k.startswith(part + "_")} for part in _PARTS}
-    return State(arrays["theta"], int(arrays["step"]), arrays["exited"], *(named[part] for part in _PARTS))
+    named = {part: {k[len(part) + 1 :]: v for k, v in arrays.items() if k.startswith(part + "_")} for part in _NAMED}
+    return State(arrays["theta"], int(arrays["step"]), arrays["exited"], arrays["histogram"], **named)
 
 
-_PARTS = ("first", "second")
+_NAMED = ("first", "spread", "snapshots")

@@ -1,10 +1,10 @@
-"""The entropic loss of a network, F = L + weight_decay |theta|^2 / 2 + S, and its force, -grad F.
+"""The entropic loss of a network, F = L + weight_decay |theta|^2 / 2 + S, and its force, -grad S.
 
-    S = (eta/4) E_B |g_B + weight_decay theta|^2
-      = (eta/4) |grad L + weight_decay theta|^2 + (k eta / (4 B)) Tr C                                          (2.3)
+    S = (1/4) E_B (g_B + weight_decay theta)^T Lam (g_B + weight_decay theta),   Lam = eta P
+      = (eta/4) [|grad L + weight_decay theta|_P^2 + (k / batch) Tr(P C)]                                       (2.3)
 
-with C the centred covariance of one example's gradient and k the finite-population factor. It belongs to the charges
-and to the noise-free skeleton of SGD; an Ito equation with drift -grad F would count the force of Tr C twice.
+with C the centred covariance of one example's gradient and k the finite-population factor; conventions and what F
+belongs to are those of `sde_engine.potential`.
 
 References
 ----------
@@ -13,64 +13,116 @@ Ziyin, L., Xu, Y. and Chuang, I. (2025). Neural thermodynamics: entropic forces.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_engine.errors import SpecError
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
-from sde_engine.network.model import NetworkModel
+from sde_engine.network.model import NetworkModel, weighted_loss
 from sde_engine.network.precision import in_double
 
 EXAMPLES_AT_ONCE = 256  # per-example gradients that are in memory at a time
 
 
-@lru_cache(maxsize=32)
-def entropic_formula(net: NetworkModel) -> Callable[..., Any]:
-    """Return (theta, eta, k / B, weight_decay, examples) -> F, differentiable."""
+class Square(NamedTuple):
+    """What S is made of besides theta: coefficient * eta, k / B, decay inside the square, factors of P."""
 
-    def example_square(theta: Any, example: Any) -> Any:
+    amplitude: Any
+    share: Any
+    decay: Any
+    factors: Any
+
+
+def entropy_formula(net: NetworkModel) -> Callable[..., Any]:
+    """Return (theta, `Square`, examples) -> S, differentiable."""
+
+    def example_square(theta: Any, factors: Any, example: Any) -> Any:
         slope = jax.grad(lambda t: net.loss(net.structure.unflatten(t), *example))(theta)
-        return jnp.vdot(slope, slope)
+        return jnp.vdot(factors * slope, slope)
 
-    def mean_loss(theta: Any, examples: Any) -> Any:
-        params = net.structure.unflatten(theta)
-        return jnp.mean(jax.vmap(lambda *example: net.loss(params, *example))(*examples))
-
-    def formula(theta: Any, eta: Any, share: Any, weight_decay: Any, examples: Any) -> Any:
-        loss, slope = jax.value_and_grad(mean_loss)(theta, examples)
+    def formula(theta: Any, square: Square, examples: Any) -> Any:
+        share = jnp.full(len(examples[0]), 1.0 / len(examples[0]), dtype=net.dtype)
+        slope = jax.grad(lambda t: weighted_loss(net, t, share, examples))(theta)
         if len(examples[0]) <= EXAMPLES_AT_ONCE:
-            squares = jax.vmap(lambda *example: example_square(theta, example))(*examples)
+            squares = jax.vmap(lambda *example: example_square(theta, square.factors, example))(*examples)
         else:
-            one = jax.checkpoint(lambda example: example_square(theta, example))
+            one = jax.checkpoint(lambda example: example_square(theta, square.factors, example))
             squares = jax.lax.map(one, examples, batch_size=EXAMPLES_AT_ONCE)
-        trace = jnp.mean(squares) - jnp.vdot(slope, slope)
-        decayed = slope + weight_decay * theta
-        entropy = 0.25 * eta * (jnp.vdot(decayed, decayed) + share * trace)
-        return loss + 0.5 * weight_decay * jnp.vdot(theta, theta) + entropy
+        trace = jnp.mean(squares) - jnp.vdot(square.factors * slope, slope)
+        decayed = slope + square.decay * theta
+        return square.amplitude * (jnp.vdot(square.factors * decayed, decayed) + square.share * trace)
 
     return formula
 
 
 @lru_cache(maxsize=32)
-def _compiled(net: NetworkModel) -> Callable[..., Any]:
-    return jax.jit(jax.value_and_grad(entropic_formula(net)))
+def _compiled(net: NetworkModel) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """Return the loss with decay plus S, and the gradient of S, of many states."""
+    entropy = entropy_formula(net)
+
+    def loss(theta: Any, square: Square, weight_decay: Any, examples: Any) -> Any:
+        share = jnp.full(len(examples[0]), 1.0 / len(examples[0]), dtype=net.dtype)
+        plain = weighted_loss(net, theta, share, examples) + 0.5 * weight_decay * jnp.vdot(theta, theta)
+        return plain + entropy(theta, square, examples)
+
+    def each(formula: Callable[..., Any]) -> Callable[..., Any]:
+        return jax.jit(lambda states, *rest: jax.lax.map(lambda theta: formula(theta, *rest), states))
+
+    return each(loss), each(jax.grad(entropy))
+
+
+def _square(
+    net: NetworkModel, hyper: Hyper, sampling: Sampling, preconditioner: Any, coefficient: float, decay_inside: bool
+) -> Square:
+    factors = np.ones(()) if preconditioner is None else np.asarray(preconditioner, dtype=float)
+    if preconditioner is not None and (factors.shape != (net.dim,) or not np.all(factors > 0.0)):
+        raise SpecError(
+            f"the preconditioner has shape {factors.shape}; {net.dim} positive factors are accepted, in the order of "
+            "net.flatten"
+        )
+    share = sampling_factor(sampling, hyper.batch, len(net.examples[0])) / hyper.batch
+    numbers = (coefficient * hyper.eta, share, hyper.weight_decay if decay_inside else 0.0, factors)
+    return Square(*(jnp.asarray(number, dtype=net.dtype) for number in numbers))
 
 
 @in_double
-def _both(net: NetworkModel, hyper: Hyper, theta: Any, sampling: Sampling) -> tuple[Any, Any]:
+def entropic_loss(
+    net: NetworkModel,
+    hyper: Hyper,
+    theta: Any,
+    sampling: Sampling = "iid",
+    preconditioner: Any = None,
+    coefficient: float = 0.25,
+    decay_inside: bool = True,
+) -> np.ndarray:
+    """Return F over the stored examples, a number, or (states,) for states (states, P).
+
+    `coefficient` is that of S, `sde_engine.potential.matching_coefficient`; the rest is as in
+    `sde_engine.potential.entropic_loss`.
+    """
     hyper = check_hyper(hyper)
-    examples = net.examples
-    share = sampling_factor(sampling, hyper.batch, len(examples[0])) / hyper.batch
-    return _compiled(net)(net.flatten(theta), hyper.eta, share, hyper.weight_decay, examples)
+    square = _square(net, hyper, sampling, preconditioner, coefficient, decay_inside)
+    states, is_one = net.states(theta)
+    found = np.asarray(_compiled(net)[0](states, square, hyper.weight_decay, net.examples), dtype=float)
+    return found[0] if is_one else found
 
 
-def entropic_loss(net: NetworkModel, hyper: Hyper, theta: Any, *, sampling: Sampling = "iid") -> float:
-    """Return F(theta) over the stored examples, weight decay inside the square."""
-    return float(_both(net, hyper, theta, sampling)[0])
-
-
-def entropic_force(net: NetworkModel, hyper: Hyper, theta: Any, *, sampling: Sampling = "iid") -> np.ndarray:
-    """Return -grad F (P,), in the order of `net.flatten`."""
-    return -np.asarray(_both(net, hyper, theta, sampling)[1])
+@in_double
+def entropic_force(
+    net: NetworkModel,
+    hyper: Hyper,
+    theta: Any,
+    sampling: Sampling = "iid",
+    preconditioner: Any = None,
+    coefficient: float = 0.25,
+    decay_inside: bool = True,
+) -> np.ndarray:
+    """Return -grad S, (P,) in the order of `net.flatten` or (states, P); arguments as in `entropic_loss`."""
+    hyper = check_hyper(hyper)
+    square = _square(net, hyper, sampling, preconditioner, coefficient, decay_inside)
+    states, is_one = net.states(theta)
+    found = -np.asarray(_compiled(net)[1](states, square, net.examples), dtype=float)
+    return found[0] if is_one else found

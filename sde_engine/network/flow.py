@@ -1,141 +1,146 @@
 """Deterministic flows of networks by diffrax: gradient flow of the loss and of the entropic loss.
 
 Adaptive, explicit by default; implicit where the loss is stiff; stopped at a steady state where asked. The clock is
-that of SGD, t = eta * updates.
+that of SGD, t = eta * updates. A loss with kinks (ReLU) has a gradient that jumps, and a controller that wants to know
+on which side of a kink a path is would shorten its steps for ever: no step is made shorter than eta / 100. The flow is
+that of the gradient where there is one.
 """
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from sde_engine.conventions import CONVENTIONS
-from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Hyper, Sampling, sampling_factor
-from sde_engine.network.entropic import entropic_formula
+from sde_engine.errors import Incompatible
+from sde_engine.kernel import Hyper, sampling_factor
+from sde_engine.network.entropic import Square, entropy_formula
+from sde_engine.network.looks import Watch, look_of, nothing_seen, seen_once_more
 from sde_engine.network.model import NetworkModel, weighted_loss
 
-if TYPE_CHECKING:
-    import xarray
-
-MAX_STEPS = 20_000  # steps of a flow; one that needs more gives NaN (ReLU kinks under tight tolerances do)
-
-
-@dataclass(frozen=True)
-class EntropicFlow:
-    """The flow d theta = -grad F dt of the entropic loss, the noise-free skeleton of SGD.
-
-    Parameters
-    ----------
-    sampling : "iid", "without_replacement" or "epoch": the finite-population factor of the noise in F
-    implicit : solve by an implicit method (Kvaerno 5(4), for stiff losses) instead of an explicit one (Tsitouras 5(4))
-    rtol, atol : tolerances of the adaptive steps
-    steady : stop where |velocity| < atol + rtol |theta|, and keep that state to the end
-    """
-
-    sampling: Sampling = "iid"
-    implicit: bool = False
-    rtol: float = 1e-7
-    atol: float = 1e-9
-    steady: bool = False
-    kind = "entropic_flow"
-
-    def kernel(self, model: Any, hyper: Hyper) -> Any:
-        """Refuse: this flow is run by diffrax on networks."""
-        raise Incompatible("EntropicFlow with tolerances serves networks; give a NetworkModel")
+FLOWS = ("gradient_flow", "entropic_flow")
+SHORTEST = 0.01  # shortest step, in units of eta
+FAILED = -2  # stands for the step at which a path left, where the solver gave up
 
 
-def flow_dataset(
-    net: NetworkModel, dynamics: Any, hyper: Hyper, theta: Any, *, updates: int, windows: int
-) -> "xarray.Dataset":
-    """Return the flow from every start (paths, P), looked at in `windows` equal steps of the clock."""
-    import xarray
+class Solver(NamedTuple):
+    """What is compiled of a flow: its kind, whether it is implicit, stops at rest, and has a longest step."""
 
-    from sde_engine.dynamics import label
-
-    clock = np.linspace(0.0, hyper.eta * updates, windows + 1)
-    found = flow_paths(net, dynamics, hyper, theta, clock)
-    losses = jax.jit(jax.vmap(jax.vmap(_mean_loss(net), (0, None)), (0, None)))(jnp.asarray(found), net.examples)
-    states = np.asarray(found)
-    data: dict[str, Any] = {
-        "loss_trace": (("path", "time"), np.asarray(losses), {"long_name": "loss without weight decay", "units": "1"}),
-        "theta_final": (("path", "parameter"), states[:, -1], {"long_name": "parameters at the end", "units": "1"}),
-    }
-    for leaf, place in zip(net.structure.leaves, net.structure.slices, strict=True):
-        norm = np.sum(states[:, :, place] ** 2, axis=-1)
-        words = {"long_name": f"square of the norm of {leaf}", "units": "1"}
-        data[f"norm_square_{leaf}_trace"] = (("path", "time"), norm, words)
-    attributes = {
-        "model": net.name,
-        "dynamics": label(dynamics),
-        "eta": hyper.eta,
-        "batch": hyper.batch,
-        "weight_decay": hyper.weight_decay,
-        "time": clock[-1],
-        "backend": "diffrax",
-        **CONVENTIONS,
-    }
-    return xarray.Dataset(data, coords={"time": clock}, attrs=attributes)
+    kind: str
+    implicit: bool
+    steady: bool
+    bounded: bool
 
 
-def flow_paths(net: NetworkModel, dynamics: Any, hyper: Hyper, theta: Any, clock: np.ndarray) -> Any:
-    """Return the states (paths, times, P) of the flow at the times of the clock, the first of them the start."""
-    import diffrax
+class Flow(NamedTuple):
+    """A flow and the numbers of a run."""
 
-    velocity = _velocity(net, dynamics, hyper)
-    implicit = getattr(dynamics, "implicit", False)
-    rtol, atol = getattr(dynamics, "rtol", 1e-7), getattr(dynamics, "atol", 1e-9)
-    solver: Any = diffrax.Kvaerno5() if implicit else diffrax.Tsit5()
-    steady = getattr(dynamics, "steady", False)
-    event = diffrax.Event(diffrax.steady_state_event(rtol, atol)) if steady else None
-    term = diffrax.ODETerm(lambda t, y, examples: velocity(y, examples))
+    solver: Solver
+    settings: dict[str, float]
 
-    def one(start: Any, examples: Any) -> Any:
-        solution = diffrax.diffeqsolve(
-            term,
-            solver,
-            clock[0],
-            clock[-1],
-            None,
-            start,
-            examples,
-            saveat=diffrax.SaveAt(ts=jnp.asarray(clock), t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=rtol, atol=atol),
-            max_steps=MAX_STEPS,
-            event=event,
-            throw=False,
+
+def flow_of(net: NetworkModel, dynamics: Any, hyper: Hyper) -> Flow:
+    """Return the flow of a dynamics of one of the kinds in `FLOWS`, or refuse in words."""
+    if net.size is None:
+        raise Incompatible(
+            f"a flow of {net.name!r} needs stored examples, but the network draws fresh ones; use "
+            "net.stored(N, seed=...)"
         )
-        # A flow that stopped early keeps its last state, which diffrax saves right after those at the reached times.
-        saved = jnp.sum(jnp.isfinite(solution.ts))
-        order = jnp.minimum(jnp.arange(len(clock)), saved - 1)
-        reached = solution.ys[order]
-        stopped = (solution.result == diffrax.RESULTS.successful) | diffrax.is_event(solution.result)
-        return jnp.where(stopped, reached, jnp.nan)
-
-    return jax.jit(jax.vmap(one, (0, None)))(theta, net.examples)
+    solver = Solver(dynamics.kind, dynamics.implicit, dynamics.steady, dynamics.dt is not None)
+    settings = {"eta": hyper.eta, "weight_decay": hyper.weight_decay, "rtol": dynamics.rtol, "atol": dynamics.atol}
+    if dynamics.kind == "entropic_flow":
+        settings["share"] = sampling_factor(dynamics.sampling, hyper.batch, net.size) / hyper.batch
+    return Flow(solver, settings | ({"longest": dynamics.dt} if dynamics.dt is not None else {}))
 
 
-def _mean_loss(net: NetworkModel) -> Any:
-    def formula(theta: Any, examples: Any) -> Any:
+def velocity_of(net: NetworkModel, kind: str) -> Callable[..., Any]:
+    """Return (theta, examples, h) -> d theta / dt."""
+
+    def mean_loss(theta: Any, examples: Any) -> Any:
         count = len(examples[0])
         return weighted_loss(net, theta, jnp.full(count, 1.0 / count, dtype=net.dtype), examples)
 
-    return formula
+    entropy = entropy_formula(net)
+
+    def force(theta: Any, examples: Any, h: Any) -> Any:
+        slope = jax.grad(mean_loss)(theta, examples) + h["weight_decay"] * theta
+        if kind == "gradient_flow":
+            return -slope
+        square = Square(0.25 * h["eta"], h["share"], h["weight_decay"], 1.0)
+        return -(slope + jax.grad(entropy)(theta, square, examples))
+
+    return force
 
 
-def _velocity(net: NetworkModel, dynamics: Any, hyper: Hyper) -> Any:
-    kind = getattr(dynamics, "kind", None)
-    if kind == "gradient_flow":
-        slope = jax.grad(_mean_loss(net))
-        return lambda theta, examples: -(slope(theta, examples) + hyper.weight_decay * theta)
-    if kind == "entropic_flow":
-        sampling: Sampling = getattr(dynamics, "sampling", "iid")
-        share = sampling_factor(sampling, hyper.batch, net.size) / hyper.batch
-        force = jax.grad(entropic_formula(net))
-        return lambda theta, examples: -force(theta, hyper.eta, share, hyper.weight_decay, examples)
-    raise SpecError(
-        f"{getattr(dynamics, 'kind', dynamics)!r} does not move a network; accepted: sgd, gaussian_sgd, langevin, "
-        "gradient_flow, entropic_flow"
-    )
+@lru_cache(maxsize=32)
+def compiled_flow(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Callable[..., Any]:
+    """Return (theta, exited, first step, seed, examples, h) -> (theta, exited, `Seen` of every path) of a window.
+
+    The steps of a flow are the stretches between two looks; h has their length `dt` beside the numbers of the flow.
+    """
+    solve = _solved(net, solver, looks, watch)
+
+    def one(theta: Any, exited: Any, first: Any, examples: Any, h: Any) -> Any:
+        values, count, end, failed = solve(theta, examples, h)
+
+        def at(carry: Any, k: Any) -> Any:
+            found = {name: rows[jnp.minimum(k, count - 1)] for name, rows in values.items()}
+            return seen_once_more(carry, found, watch.histograms), None
+
+        seen, _ = jax.lax.scan(at, nothing_seen(net, watch), jnp.arange(looks))
+        alive = jnp.isfinite(end).all() & (exited == -1)
+        left = jnp.where(failed, FAILED, jnp.where(alive, -1, first + looks))
+        return jnp.where(alive, end, theta), jnp.where(exited == -1, left, exited), seen
+
+    def window(theta: Any, exited: Any, first: Any, seed: Any, examples: Any, h: Any) -> Any:
+        return jax.vmap(one, (0, 0, None, None, None))(theta, exited, first, examples, h)
+
+    return jax.jit(window)
+
+
+def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Callable[..., Any]:
+    """Return (theta, examples, h) -> (looks by name, how many were reached, state at the end, whether it failed).
+
+    A flow that comes to rest stops there, and what it looked like last is what it looks like from then on.
+    """
+    import diffrax
+
+    velocity, slope = velocity_of(net, solver.kind), velocity_of(net, "gradient_flow")
+    look = look_of(net, watch.evaluate, watch.names)
+    method: Any = diffrax.Kvaerno5() if solver.implicit else diffrax.Tsit5()
+
+    def at_rest(t: Any, theta: Any, args: Any, **_: Any) -> Any:
+        speed = jnp.linalg.norm(velocity(theta, *args))
+        return speed < args[1]["atol"] + args[1]["rtol"] * jnp.linalg.norm(theta)
+
+    def looked(t: Any, theta: Any, args: Any) -> dict[str, Any]:
+        undecayed = args[1] | {"weight_decay": jnp.zeros((), net.dtype)}
+        return look(theta, jnp.zeros((), net.dtype), -slope(theta, args[0], undecayed), args[0])
+
+    def solve(theta: Any, examples: Any, h: Any) -> Any:
+        times = jnp.arange(looks, dtype=net.dtype) * h["dt"]
+        saved = [diffrax.SubSaveAt(ts=times, fn=looked), diffrax.SubSaveAt(t1=True)]
+        found = diffrax.diffeqsolve(
+            diffrax.ODETerm(lambda t, theta, args: velocity(theta, *args)),
+            method,
+            0.0,
+            looks * h["dt"],
+            None,
+            theta,
+            (examples, h),
+            saveat=diffrax.SaveAt(subs=saved),
+            stepsize_controller=diffrax.PIDController(
+                rtol=h["rtol"],
+                atol=h["atol"],
+                dtmin=SHORTEST * h["eta"],
+                dtmax=h["longest"] if solver.bounded else None,
+            ),
+            max_steps=None,
+            event=diffrax.Event(at_rest) if solver.steady else None,
+            throw=False,
+        )
+        failed = ~((found.result == diffrax.RESULTS.successful) | diffrax.is_event(found.result))
+        return found.ys[0], jnp.sum(jnp.isfinite(found.ts[0])), found.ys[1][0], failed
+
+    return solve

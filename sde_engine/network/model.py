@@ -19,9 +19,10 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from sde_engine import rng
-from sde_engine.errors import Incompatible, SpecError
+from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.network import noise
 from sde_engine.network.declaration import Declaration
+from sde_engine.network.observed import observable_names, words_for
 from sde_engine.network.precision import in_double
 
 MAX_EXAMPLES = rng.EXAMPLE - rng.INCREMENT  # one stream of normals an example
@@ -98,6 +99,23 @@ class NetworkModel:
         return self.structure.dim
 
     @cached_property
+    def observable_names(self) -> tuple[str, ...]:
+        """Names of all that can be followed along a run."""
+        leaves = self.structure.leaves
+        return observable_names(leaves, self.symmetries, self.observables, with_data=self.size is not None)
+
+    def observable(self, name: str) -> str:
+        """Return what an observable is, in words; refuse a name that is none.
+
+        Raises
+        ------
+        SpecError : with the names that there are
+        """
+        if name not in self.observable_names:
+            raise SpecError(unknown(f"observable of {self.name}", name, self.observable_names))
+        return words_for(name)
+
+    @cached_property
     @in_double
     def structure(self) -> Structure:
         """Names and places of the leaves in the vector of parameters."""
@@ -110,12 +128,16 @@ class NetworkModel:
         slices = tuple(slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True))
         return Structure(len(flat), unflatten, names, slices)
 
+    @property
+    def draws_starts(self) -> bool:
+        """Whether every path has another start: `init` is a function of a key, and not parameters."""
+        # A module of parameters can be callable too (equinox), but a function has no arrays as leaves.
+        return not any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(self.init))
+
     @in_double
     def start(self, seed: int, path: Any = 0) -> Any:
         """Return the initial parameters of a path."""
-        # A module of parameters can be callable too (equinox), but a function has no arrays as leaves.
-        is_parameters = any(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(self.init))
-        params = self.init if is_parameters else self.init(jax.random.fold_in(jax.random.key(seed), path))
+        params = self.init(jax.random.fold_in(jax.random.key(seed), path)) if self.draws_starts else self.init
         return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=self.dtype), params)
 
     @in_double
@@ -127,6 +149,12 @@ class NetworkModel:
         if flat.shape != (self.dim,):
             raise SpecError(f"theta has {flat.size} numbers; parameters of {self.name!r} with {self.dim} are accepted")
         return flat.astype(self.dtype)
+
+    def states(self, theta: Any) -> tuple[jax.Array, bool]:
+        """Return states (M, P) from parameters, one vector or (M, P) of them, and whether it was one."""
+        if isinstance(theta, np.ndarray | jax.Array) and theta.ndim == 2 and theta.shape[1] == self.dim:
+            return jnp.asarray(theta, dtype=self.dtype), False
+        return self.flatten(theta)[None], True
 
     @in_double
     def unflatten(self, theta: Any) -> Any:
@@ -199,12 +227,18 @@ def mean_gradient(net: NetworkModel, theta: Any) -> tuple[float, np.ndarray]:
     return float(loss), np.asarray(gradient)
 
 
-@lru_cache(maxsize=64)
-def _each_gradient(net: NetworkModel) -> Callable[..., jax.Array]:
-    def one(theta: jax.Array, *example: jax.Array) -> jax.Array:
+def example_gradients_of(net: NetworkModel, theta: Any, examples: tuple[Any, ...]) -> jax.Array:
+    """Return the gradient of every example (N, P), traceable."""
+
+    def one(*example: Any) -> jax.Array:
         return jax.grad(lambda t: net.loss(net.structure.unflatten(t), *example))(theta)
 
-    return jax.jit(lambda theta, examples: jax.vmap(one, (None,) + (0,) * len(examples))(theta, *examples))
+    return jax.vmap(one)(*examples)
+
+
+@lru_cache(maxsize=64)
+def _each_gradient(net: NetworkModel) -> Callable[..., jax.Array]:
+    return jax.jit(lambda theta, examples: example_gradients_of(net, theta, examples))
 
 
 @in_double

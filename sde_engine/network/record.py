@@ -1,101 +1,85 @@
-"""What is looked at along a run of a network, and how the looks become averages with errors."""
+"""How the looks at a run of a network become averages with errors, named as those of a small model are."""
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
 
-from sde_engine.network.declaration import Symmetry, Translation
-from sde_engine.network.model import NetworkModel, weighted_gradient
+from sde_engine.network.observed import words_for
 from sde_engine.stats.averages import MIN_UNITS
+from sde_engine.stats.mixing import nested_rhat
 from sde_engine.stats.quantity import Quantity
 
-Look = Callable[[Any, Any, Any, Any], dict[str, Any]]
+
+class Means(NamedTuple):
+    """Means over the looks of a window and variances about them, each (windows, paths, ...) of one observable."""
+
+    first: np.ndarray
+    spread: np.ndarray
+
+    def kept(self, alive: np.ndarray, burnt: int) -> "Means":
+        """Return those of the paths that live, without the first windows."""
+        return Means(self.first[burnt:, alive], self.spread[burnt:, alive])
 
 
-def look_of(net: NetworkModel, evaluate: str) -> Look:
-    """Return (theta, loss of the step, gradient of the step, examples) -> the observed numbers and arrays by name."""
-    layout = net.structure
-    forms, moved = net.declared(Symmetry), net.declared(Translation)
-
-    def look(theta: Any, loss: Any, slope: Any, examples: Any) -> dict[str, Any]:
-        params, push = layout.unflatten(theta), layout.unflatten(slope)
-        seen: dict[str, Any] = {"loss": loss, "step_gradient_square": jnp.vdot(slope, slope)}
-        if evaluate == "data":
-            share = jnp.full(len(examples[0]), 1.0 / len(examples[0]), dtype=net.dtype)
-            seen["loss"], full = weighted_gradient(net, theta, share, examples)
-            seen["gradient_square"] = jnp.vdot(full, full)
-        for leaf, place in zip(layout.leaves, layout.slices, strict=True):
-            seen[f"norm_square_{leaf}"] = jnp.vdot(theta[place], theta[place])
-            seen[f"step_gradient_square_{leaf}"] = jnp.vdot(slope[place], slope[place])
-            if evaluate == "data":
-                seen[f"gradient_square_{leaf}"] = jnp.vdot(full[place], full[place])
-        for one in forms:
-            seen[f"charge_{one.name}"] = one.charge(params)
-            seen[f"growing_{one.name}"] = one.growing(push)
-            seen[f"shrinking_{one.name}"] = one.shrinking(push)
-        for one in moved:
-            seen[f"charge_{one.name}"] = one.charge(params)
-        for name, formula in net.observables.items():
-            seen[name] = formula(params)
-        return {name: jnp.asarray(value, dtype=jnp.float64) for name, value in seen.items()}
-
-    return look
-
-
-WORDS = {
-    "loss": "loss without weight decay",
-    "gradient_square": "square of the mean gradient of the data, |grad L|^2",
-    "step_gradient_square": "square of the gradient of a step, noise included",
-    "norm_square": "square of the norm of the parameters",
-    "charge": "charge of the symmetry",
-    "growing": "growing part of the charge, of the gradient of a step",
-    "shrinking": "shrinking part of the charge, of the gradient of a step",
-}
-
-
-def words_for(name: str) -> str:
-    """Return what a variable is, in words."""
-    for start in sorted(WORDS, key=len, reverse=True):
-        if name == start or name.startswith(start + "_"):
-            rest = name[len(start) + 1 :]
-            return WORDS[start] + (f", {rest}" if rest else "")
-    return f"observable {name}"
-
-
-def averaged(
-    name: str, first: np.ndarray, second: np.ndarray, alive: np.ndarray, burnt: int, clock: np.ndarray
-) -> dict[str, Quantity]:
-    """Return mean, its standard error, variance and the trace of one observable.
+def averaged(name: str, means: Means, group: np.ndarray, duration: float) -> dict[str, Quantity]:
+    """Return mean and variance of one observable with their errors, effective samples and nested R-hat.
 
     Parameters
     ----------
-    first, second : (windows, paths, ...) means over the looks of a window, of the observable and of its square
-    alive : (paths,) the paths that did not diverge; the others are left out
-    burnt : number of windows that are not averaged
-    clock : (windows,) middles of the windows on t
+    means : of the paths and windows that count
+    group : (paths,) number of the start of each path
+    duration : length of the record of all paths together, on t
     """
-    first, second = first[:, alive], second[:, alive]
-    dims = tuple(f"{name}_axis{i}" for i in range(first.ndim - 2))
+    dims, coords = axes_of(name, means.first.shape[2:])
     words = words_for(name)
     with np.errstate(all="ignore"):
-        kept = first[burnt:]
-        mean = _mean(kept, (0, 1))
-        units = kept.mean(axis=0) if kept.shape[1] >= MIN_UNITS else kept.reshape(-1, *kept.shape[2:])
-        error = _error(units)
-        variance = np.maximum(_mean(second[burnt:], (0, 1)) - mean * mean, 0.0)
-        trace, spread = _mean(first, (1,)), _error(np.moveaxis(first, 1, 0))
-    on_time, times = ("time", *dims), {"time": clock}
+        mean = _mean(means.first, (0, 1))
+        error = _error(_units(means.first))
+        square = means.spread + (means.first - mean) ** 2
+        variance = _mean(square, (0, 1))
+        ess = np.where((error > 0.0) & (variance > 0.0), variance / (error * error), np.nan)
+        found = {
+            name: (mean, f"mean of the {words}, over time and surviving paths"),
+            f"{name}_stderr": (error, f"standard error of the mean of the {words}"),
+            f"{name}_variance": (variance, f"variance of the {words}"),
+            f"{name}_variance_stderr": (_error(_units(square)), f"standard error of the variance of the {words}"),
+            f"{name}_ess": (ess, f"effective number of independent samples of the {words}"),
+            f"{name}_autocorrelation_time": (duration / ess, f"integrated autocorrelation time of the {words}, on t"),
+            f"{name}_rhat": (_rhat(means, group), f"nested R-hat of the {words} over the starts"),
+        }
+    return {key: Quantity(np.asarray(value), said, dims=dims, coords=coords) for key, (value, said) in found.items()}
+
+
+def traced(name: str, means: Means, clock: np.ndarray) -> dict[str, Quantity]:
+    """Return the mean over paths of each window, with its standard error, at the clock of the windows."""
+    dims, coords = axes_of(name, means.first.shape[2:])
+    dims, coords = ("time", *dims), {"time": clock} | coords
+    words = words_for(name)
+    with np.errstate(all="ignore"):
+        trace, error = _mean(means.first, (1,)), _error(np.moveaxis(means.first, 1, 0))
     return {
-        name: Quantity(mean, f"mean of the {words}", dims=dims),
-        f"{name}_stderr": Quantity(error, f"standard error of the mean of the {words}", dims=dims),
-        f"{name}_variance": Quantity(variance, f"variance of the {words}", dims=dims),
-        f"{name}_trace": Quantity(trace, f"{words}, averaged over paths and a window", dims=on_time, coords=times),
-        f"{name}_trace_stderr": Quantity(
-            spread, f"standard error of the {words} in a window", dims=on_time, coords=times
-        ),
+        f"{name}_trace": Quantity(trace, f"{words}, averaged over paths and a window", dims=dims, coords=coords),
+        f"{name}_trace_stderr": Quantity(error, f"standard error of the {words} in a window", dims=dims, coords=coords),
     }
+
+
+def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], dict[str, np.ndarray]]:
+    """Return names and coordinates of the dimensions of an observable that is an array."""
+    dims = tuple(f"{name}_axis{i}" for i in range(len(shape)))
+    return dims, {dim: np.arange(count) for dim, count in zip(dims, shape, strict=True)}
+
+
+def _units(values: np.ndarray) -> np.ndarray:
+    """Return what is independent: paths, or with few of them windows of paths."""
+    averaged = values.shape[0] and values.shape[1] >= MIN_UNITS
+    return values.mean(axis=0) if averaged else values.reshape(-1, *values.shape[2:])
+
+
+def _rhat(means: Means, group: np.ndarray) -> Any:
+    if not (means.first.shape[0] and means.first.shape[1]):
+        return np.full(means.first.shape[2:], np.nan)
+    centre = means.first.mean(axis=0)
+    return nested_rhat(centre, (means.spread + (means.first - centre) ** 2).mean(axis=0), group)
 
 
 def _mean(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:

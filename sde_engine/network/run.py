@@ -1,163 +1,225 @@
 """Runs of networks: ensembles by vmap, time by lax.scan in jitted blocks, statistics that do not grow with the run.
 
-A run is cut into `windows`. Within a window nothing leaves the device; after it, its means come to the host, the state
-can be saved, and the caller is told how far the run is. A path whose parameters leave every bound is frozen, counted
-and left out of all averages.
+A run is cut into windows. Within a window nothing leaves the device; after it, its statistics come to the host, the
+state can be saved, and the caller is told how far the run is. A path whose parameters leave every bound is frozen,
+counted and left out of all averages.
 """
 
-from collections.abc import Callable
-from functools import lru_cache
-from math import ceil
+import hashlib
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from sde_engine.conventions import CONVENTIONS
-from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Hyper, check_hyper
+from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.kernel import Hyper, check_dynamics, check_hyper
 from sde_engine.network import checkpoints
 from sde_engine.network.checkpoints import State
+from sde_engine.network.flow import FAILED, Flow, compiled_flow
+from sde_engine.network.looks import Watch, shapes_of
 from sde_engine.network.model import NetworkModel
 from sde_engine.network.precision import in_double
-from sde_engine.network.record import averaged
-from sde_engine.network.rule import STOCHASTIC, Rule, resolved_step, rule_of
-from sde_engine.network.window import Plan, compiled_window
-from sde_engine.stats.quantity import Quantity, scalar
+from sde_engine.network.record import Means
+from sde_engine.network.rule import resolved_step, rule_of
+from sde_engine.network.schedule import Schedule, burnt_windows, schedule_of
+from sde_engine.network.window import compiled_window
+from sde_engine.run import Run
 
-if TYPE_CHECKING:
-    import xarray
-
-_LOOKS = 4096  # looks at a run, unless told otherwise
+Snapshots = Mapping[str, Callable[[np.ndarray], Any]]
+EVALUATIONS = ("data", "batch")
 
 
-@in_double
-def simulate_network(
-    net: NetworkModel,
-    dynamics: Any,
-    hyper: Hyper,
-    *,
-    paths: int,
-    updates: int,
-    seed: int,
-    burn_in: float = 0.5,
-    start: Any = None,
-    windows: int = 64,
-    every: int | None = None,
-    evaluate: str | None = None,
-    checkpoint: str | Path | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> "xarray.Dataset":
-    """Run an ensemble of a network and return its statistics, labelled.
+class Options(NamedTuple):
+    """What a run of a network can be told besides what every run is told.
 
     Parameters
     ----------
-    net, dynamics, hyper : what moves, how (`Sgd`, `GaussianSgd`, `Langevin`, `GradientFlow`, `EntropicFlow`), and at
-        which learning rate, batch size and weight decay
-    paths, updates, seed : number of networks, length of the run on the clock t = eta * updates, key of all noise
-    burn_in : fraction of the run (below 1) or number of updates that is not averaged, rounded up to whole windows
-    start : parameters from which every path starts, or (paths, P) of them; None: `net.init`, another draw for each path
-    windows : number of parts of the run, each a point of the traces
-    every : steps between looks; None: about 4096 looks
+    every : updates between two looks; None: about 4096 looks
     evaluate : "data": loss and gradient of all stored examples at each look, or "batch": those of the step only
+    snapshots : name -> (theta (P,) -> number or array), evaluated for every path at the end of each window
     checkpoint : file that keeps the state between windows; a run that finds its own goes on from there
-    progress : called with (steps done, steps) after each window
+    progress : called with (windows done, windows) after each window
+    """
 
-    Returns
-    -------
-    xarray.Dataset
-        For `loss`, `gradient_square`, `step_gradient_square` (each also by leaf), `norm_square_<leaf>`, for the
-        charges and their two parts, and for every observable f: `f`, `f_stderr`, `f_variance`, `f_trace` over `time`;
-        `diverged_fraction`, `diverged_at`, and `theta_final` (paths, P).
+    every: int | None = None
+    evaluate: str | None = None
+    snapshots: Snapshots | None = None
+    checkpoint: str | Path | None = None
+    progress: Callable[[int, int], Any] | None = None
+
+
+class Finished(NamedTuple):
+    """A run that is done: its last state, when it was looked at, and who counts."""
+
+    run: Run
+    watch: Watch
+    schedule: Schedule
+    burnt: int
+    group: np.ndarray  # (paths,) number of the start of each path
+    state: State
+    attributes: dict[str, Any]
+
+    @property
+    def alive(self) -> np.ndarray:
+        """(paths,) whether the path did not diverge."""
+        return self.state.exited < 0
+
+    def means(self, name: str) -> Means:
+        """Return the means of all windows and paths of one observable."""
+        return Means(self.state.first[name], self.state.spread[name])
+
+
+@in_double
+def run_network(
+    net: NetworkModel, dynamics: Any, hyper: Hyper, run: Run, *, start: Any = None, options: Options | None = None
+) -> Finished:
+    """Run an ensemble of a network to its end.
 
     Raises
     ------
     SpecError, Incompatible : in words, before anything is compiled
     StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
+    options = options or Options()
+    check_dynamics(dynamics)
     hyper = check_hyper(hyper)
-    kind = getattr(dynamics, "kind", None)
-    for name, value in (("paths", paths), ("updates", updates), ("windows", windows), ("every", every or 1)):
-        if not (isinstance(value, int | np.integer) and value >= 1):
-            raise SpecError(f"{name} is {value!r}; a whole number, 1 or more, is accepted")
-    theta = _starts(net, paths, seed, start)
-    if kind not in STOCHASTIC:
-        from sde_engine.network.flow import flow_dataset
-
-        return flow_dataset(net, dynamics, hyper, theta, updates=updates, windows=windows)
-    evaluate = _evaluation(net, evaluate)
-    rule = _rule(net, dynamics, hyper, theta)
-    plan = _plan(ceil(updates * hyper.eta / rule.dt * (1.0 - 1e-9)), windows, every)
-    burnt = _burnt(burn_in, plan, updates)
-    attributes = _attributes(net, dynamics, hyper, paths, seed, rule, plan, burnt)
-    advance = compiled_window(net, rule, plan, paths, evaluate)
-    still = np.zeros((paths, rule.width - net.dim), dtype=net.dtype)  # velocities start from rest
-    state = State(np.concatenate([theta, still], axis=1), 0, np.full(paths, -1), {}, {})
-    if checkpoint is not None:
-        state = checkpoints.restored(Path(checkpoint), attributes, state)
-    while state.step < plan.window * plan.windows:
-        state = _advanced(state, advance, plan, net, seed)
-        if checkpoint is not None:
-            checkpoints.save(Path(checkpoint), attributes, state)
-        if progress is not None:
-            progress(state.step, plan.window * plan.windows)
-    return _dataset(net, rule, plan, burnt, state, attributes)
+    moved = rule_of(net, dynamics, hyper)
+    for name in options.snapshots or {}:
+        if name in net.observable_names:
+            raise SpecError(f"the snapshot {name!r} has the name of an observable; give it another one")
+    watch = watched(net, run, options.evaluate)
+    theta, group = _starts(net, run, start)
+    schedule = _scheduled(net, dynamics, hyper, run, moved, theta, options.every)
+    burnt = burnt_windows(run, schedule, hyper.eta)
+    attributes = _attributes(net, dynamics, hyper, run, schedule, burnt)
+    if isinstance(moved, Flow):
+        attributes = {k: v for k, v in attributes.items() if k != "dt"} | {"backend": "diffrax"}
+    identity = attributes | _fingerprint(net, theta, watch, options)
+    state = _fresh(theta, moved, net, watch)
+    if options.checkpoint is not None:
+        state = checkpoints.restored(Path(options.checkpoint), identity, state)
+    advance, settings = _compiled(net, moved, schedule, run.paths, watch)
+    while state.step < schedule.windows * schedule.steps:
+        state = _advanced(state, advance, settings, schedule, net, run.seed, burnt)
+        state = _with_snapshots(state, net, options.snapshots or {})
+        if options.checkpoint is not None:
+            checkpoints.save(Path(options.checkpoint), identity, state)
+        if options.progress is not None:
+            options.progress(state.step // schedule.steps, schedule.windows)
+    return Finished(run, watch, schedule, burnt, group, state, attributes)
 
 
-def _starts(net: NetworkModel, paths: int, seed: int, start: Any) -> jax.Array:
-    if start is None:
-        index = jnp.arange(paths)
-        return jax.vmap(lambda path: net.flatten(net.start(seed, path)))(index)
-    if isinstance(start, np.ndarray | jax.Array) and start.shape == (paths, net.dim):
-        return jnp.asarray(start, dtype=net.dtype)
-    return jnp.tile(net.flatten(start), (paths, 1))
-
-
-def _evaluation(net: NetworkModel, evaluate: str | None) -> str:
+def watched(net: NetworkModel, run: Run, evaluate: str | None) -> Watch:
+    """Return what a run looks at, checked."""
     evaluate = evaluate or ("batch" if net.size is None else "data")
-    if evaluate not in ("data", "batch"):
-        raise SpecError(f"evaluate is {evaluate!r}; accepted: 'data', 'batch'")
+    if evaluate not in EVALUATIONS:
+        raise SpecError(unknown("evaluation", evaluate, EVALUATIONS))
     if evaluate == "data" and net.size is None:
         raise Incompatible(f"{net.name!r} draws fresh examples; evaluate='batch' looks at those of the step")
-    return evaluate
+    names = run.observables or tuple(n for n in net.observable_names if evaluate == "data" or not _needs_data(n))
+    names += tuple(h.observable for h in run.histograms if h.observable not in names)
+    for name in names:
+        net.observable(name)
+        if evaluate == "batch" and _needs_data(name):
+            raise Incompatible(f"observable {name!r} is of all stored examples; evaluate='data' looks at them")
+    watch = Watch(names, run.histograms, evaluate)
+    shapes = shapes_of(net, watch)
+    for h in run.histograms:
+        if shapes[h.observable]:
+            raise Incompatible(
+                f"observable {h.observable!r} is an array of shape {shapes[h.observable]}; histograms are of numbers"
+            )
+    return watch
 
 
-@lru_cache(maxsize=64)
-def _cached_rule(net: NetworkModel, dynamics: Any, hyper: Hyper) -> Rule:
-    return rule_of(net, dynamics, hyper)
+def _needs_data(name: str) -> bool:
+    return name == "gradient_square" or name.startswith("gradient_square_")
 
 
-def _rule(net: NetworkModel, dynamics: Any, hyper: Hyper, theta: jax.Array) -> Rule:
-    if dynamics.kind == "langevin" and dynamics.dt is None and net.size is not None:
-        from dataclasses import replace
-
-        _cached_rule(net, dynamics, hyper)  # refuse before the curvature is computed
-        dynamics = replace(dynamics, dt=resolved_step(net, hyper, theta[0]))
-    return _cached_rule(net, dynamics, hyper)
-
-
-def _plan(steps: int, windows: int, every: int | None) -> Plan:
-    every = every or max(1, steps // _LOOKS)
-    windows = max(1, min(windows, steps // every))
-    window = every * ceil(steps / (windows * every))
-    return Plan(every, window, ceil(steps / window))
+def _starts(net: NetworkModel, run: Run, start: Any) -> tuple[jax.Array, np.ndarray]:
+    """Return (paths, P) initial states and the number of the start of each path: path i begins at start i mod M."""
+    index = np.arange(run.paths)
+    if start is None and net.draws_starts:
+        return jax.vmap(lambda path: net.flatten(net.start(run.seed, path)))(jnp.asarray(index)), index
+    states, _ = net.states(net.start(run.seed) if start is None else start)
+    if not np.isfinite(states).all():
+        raise SpecError(f"start has numbers that are not finite; finite parameters of {net.name!r} are accepted")
+    return states[index % len(states)], index % len(states)
 
 
-def _burnt(burn_in: float, plan: Plan, updates: int) -> int:
-    fraction = burn_in / updates if burn_in >= 1.0 else burn_in
-    burnt = ceil(fraction * plan.windows - 1e-9)
-    if burn_in < 0.0 or burnt >= plan.windows:
-        raise SpecError(f"burn_in is {burn_in!r} of {updates} updates; leave some windows of the run to average")
-    return burnt
+def _scheduled(
+    net: NetworkModel, dynamics: Any, hyper: Hyper, run: Run, moved: Any, theta: jax.Array, every: int | None
+) -> Schedule:
+    if every is not None and not (isinstance(every, int | np.integer) and every >= 1):
+        raise SpecError(f"every is {every!r}; a whole number of updates, 1 or more, is accepted")
+    if isinstance(moved, Flow):
+        found = schedule_of(run, hyper.eta, hyper.eta, is_discrete=True, every=every)
+        return found._replace(every=1, dt=found.every * hyper.eta)
+    dt = moved.dt
+    if dynamics.kind == "langevin" and dynamics.dt is None:
+        dt = resolved_step(net, hyper, theta[0])
+    return schedule_of(run, hyper.eta, dt, is_discrete=moved.is_discrete, period=moved.period, every=every)
 
 
-def _advanced(state: State, advance: Callable[..., Any], plan: Plan, net: NetworkModel, seed: int) -> State:
+def _compiled(
+    net: NetworkModel, moved: Any, schedule: Schedule, paths: int, watch: Watch
+) -> tuple[Callable[..., Any], dict[str, Any]]:
+    """Return what advances the ensemble by a window, and the numbers it takes."""
+    numbers = {name: np.asarray(v, dtype=net.dtype) for name, v in (moved.settings | {"dt": schedule.dt}).items()}
+    if isinstance(moved, Flow):
+        return compiled_flow(net, moved.solver, schedule.looks, watch), numbers
+    return compiled_window(net, moved.step, schedule.looks, schedule.every, paths, watch), numbers
+
+
+def _fresh(theta: jax.Array, moved: Any, net: NetworkModel, watch: Watch) -> State:
+    paths, dim = theta.shape
+    width = dim if isinstance(moved, Flow) else moved.step.width
+    still = np.zeros((paths, width - dim), dtype=net.dtype)  # velocities start from rest
+    columns = sum(int(h.bins) + 2 for h in watch.histograms)
+    state = np.concatenate([theta, still], axis=1)
+    return State(state, 0, np.full(paths, -1), np.zeros((columns, paths)), {}, {}, {})
+
+
+def _advanced(
+    state: State,
+    advance: Callable[..., Any],
+    settings: dict[str, Any],
+    schedule: Schedule,
+    net: NetworkModel,
+    seed: int,
+    burnt: int,
+) -> State:
     examples = () if net.size is None else net.examples
-    out = advance(jnp.asarray(state.theta), jnp.asarray(state.exited), state.step, jnp.uint64(seed), examples)
-    theta, exited, first, second = jax.device_get(out)
-    return State(theta, state.step + plan.window, exited, _joined(state.first, first), _joined(state.second, second))
+    out = advance(jnp.asarray(state.theta), jnp.asarray(state.exited), state.step, jnp.uint64(seed), examples, settings)
+    theta, exited, seen = jax.device_get(out)
+    if np.any(exited == FAILED):
+        raise Incompatible(
+            f"the solver of the flow gave up on path {int(np.argmax(exited == FAILED))}; use implicit=False, or larger "
+            "rtol and atol"
+        )
+    is_recorded = state.step // schedule.steps >= burnt
+    spread = {name: square / schedule.looks for name, square in seen.square.items()}
+    return State(
+        theta,
+        state.step + schedule.steps,
+        exited,
+        state.histogram + is_recorded * seen.histogram.T,
+        _joined(state.first, seen.mean),
+        _joined(state.spread, spread),
+        state.snapshots,
+    )
+
+
+def _with_snapshots(state: State, net: NetworkModel, snapshots: Snapshots) -> State:
+    new = {
+        name: np.array([np.asarray(formula(theta), dtype=float) for theta in state.theta[:, : net.dim]])
+        for name, formula in snapshots.items()
+    }
+    return state._replace(snapshots=_joined(state.snapshots, new))
 
 
 def _joined(done: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -165,11 +227,10 @@ def _joined(done: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str
 
 
 def _attributes(
-    net: NetworkModel, dynamics: Any, hyper: Hyper, paths: int, seed: int, rule: Rule, plan: Plan, burnt: int
+    net: NetworkModel, dynamics: Any, hyper: Hyper, run: Run, schedule: Schedule, burnt: int
 ) -> dict[str, Any]:
     from sde_engine.dynamics import label
 
-    length = plan.window * rule.dt
     return {
         "model": net.name,
         "dynamics": label(dynamics),
@@ -179,13 +240,13 @@ def _attributes(
         "temperature": hyper.temperature,
         "parameters": net.dim,
         "examples": net.size or 0,
-        "paths": paths,
-        "seed": seed,
-        "time": plan.windows * length,
-        "burn_in_time": burnt * length,
-        "dt": rule.dt,
-        "steps_between_looks": plan.every,
-        "steps_in_window": plan.window,
+        "paths": run.paths,
+        "seed": run.seed,
+        "time": schedule.end,
+        "burn_in_time": burnt * schedule.window,
+        "dt": schedule.dt,
+        "steps_between_looks": schedule.every,
+        "steps_in_window": schedule.steps,
         "backend": "jax",
         **CONVENTIONS,
         "precision": np.dtype(net.dtype).name,
@@ -193,26 +254,15 @@ def _attributes(
     }
 
 
-def _dataset(
-    net: NetworkModel, rule: Rule, plan: Plan, burnt: int, state: State, attributes: dict[str, Any]
-) -> "xarray.Dataset":
-    import xarray
-
-    alive = state.exited < 0
-    clock = (np.arange(plan.windows) + 0.5) * plan.window * rule.dt
-    found: dict[str, Quantity] = {}
-    for name, first in state.first.items():
-        found |= averaged(name, first, state.second[name], alive, burnt, clock)
-    gone = np.where(alive, np.inf, state.exited * rule.dt)
-    first_gone = gone.min() if not alive.all() else np.nan
-    found |= {
-        "diverged_fraction": scalar(1.0 - alive.mean(), "fraction of paths that left every bound or were not a number"),
-        "t_first_diverged": scalar(first_gone, "clock at which the first path diverged"),
-        "diverged_at": Quantity(gone, "clock at which the path diverged, infinite if it did not", dims=("path",)),
-        "theta_final": Quantity(
-            state.theta[:, : net.dim], "parameters at the end, in the order of net.flatten", dims=("path", "parameter")
-        ),
+def _fingerprint(net: NetworkModel, theta: jax.Array, watch: Watch, options: Options) -> dict[str, Any]:
+    """Return what else a checkpoint must agree with."""
+    data = hashlib.sha256()
+    for part in () if net.size is None else net.examples:
+        data.update(np.asarray(part).tobytes())
+    return {
+        "observables": [*watch.names, *(options.snapshots or {})],
+        "histograms": [repr(h) for h in watch.histograms],
+        "evaluate": watch.evaluate,
+        "start_sha256": hashlib.sha256(np.asarray(theta).tobytes()).hexdigest(),
+        "data_sha256": data.hexdigest(),
     }
-    coords = {name: values for quantity in found.values() for name, values in quantity.coords.items()}
-    data = {k: (q.dims, q.value, {"long_name": q.long_name, "units": q.units}) for k, q in found.items()}
-    return xarray.Dataset(data, coords=coords, attrs=attributes)

@@ -2,74 +2,61 @@
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from sde_engine.network.looks import Watch, look_of, nothing_seen, seen_once_more
 from sde_engine.network.model import NetworkModel
-from sde_engine.network.record import look_of
-from sde_engine.network.rule import Rule
+from sde_engine.network.rule import Step
 
 BLOWN_UP = 1e12  # a path whose |theta| reaches this has diverged
 _BLOCK = 1 << 20  # random numbers that are made at a time, over all paths
 
 
-class Plan(NamedTuple):
-    """Steps between looks, steps of a window, and windows."""
-
-    every: int
-    window: int
-    windows: int
-
-
 @lru_cache(maxsize=32)
-def compiled_window(net: NetworkModel, rule: Rule, plan: Plan, paths: int, evaluate: str) -> Callable[..., Any]:
-    """Return (state, exited, first step, seed, examples) -> (state, exited, means, means of squares) of a window."""
-    looks = plan.window // plan.every
-    per_block = max(1, min(looks, _BLOCK // (rule.draws * plan.every * paths)))
+def compiled_window(
+    net: NetworkModel, step: Step, looks: int, every: int, paths: int, watch: Watch
+) -> Callable[..., Any]:
+    """Return (state, exited, first step, seed, examples, h) -> (state, exited, `Seen` of every path) of a window."""
+    per_block = max(1, min(looks, _BLOCK // (step.draws * every * paths)))
     while looks % per_block:
         per_block -= 1
-    count = per_block * plan.every
-    look = look_of(net, evaluate)
+    count = per_block * every
+    look = look_of(net, watch.evaluate, watch.names)
 
-    def advance(carry: Any, drawn: Any, examples: Any) -> Any:
+    def advance(carry: Any, drawn: Any, examples: Any, h: Any) -> Any:
         theta, exited, now = carry
-        loss, slope = rule.gradient(theta[: net.dim], drawn, examples)
-        moved = rule.step(theta, slope)
+        loss, slope = step.gradient(theta[: net.dim], drawn, examples, h)
+        moved = step.move(theta, slope, h)
         alive = (exited < 0) & (jnp.vdot(moved, moved) < BLOWN_UP * BLOWN_UP)
         exited = jnp.where((exited < 0) & ~alive, now + 1, exited)
         return (jnp.where(alive, moved, theta), exited, now + 1), (loss, slope)
 
-    def between_looks(carry: Any, drawn: Any, examples: Any) -> Any:
-        state, first, second = carry
+    def between_looks(carry: Any, drawn: Any, examples: Any, h: Any) -> Any:
+        state, seen = carry
         theta = state[0]
-        state, (loss, slope) = advance(state, drawn[0], examples)
-        seen = look(theta[: net.dim], loss, slope, examples)
-        if plan.every > 1:
-            state, _ = jax.lax.scan(lambda c, d: (advance(c, d, examples)[0], None), state, drawn[1:])
-        first = jax.tree.map(jnp.add, first, seen)
-        second = jax.tree.map(lambda total, x: total + x * x, second, seen)
-        return state, first, second
+        state, (loss, slope) = advance(state, drawn[0], examples, h)
+        seen = seen_once_more(seen, look(theta[: net.dim], loss, slope, examples), watch.histograms)
+        if every > 1:
+            state, _ = jax.lax.scan(lambda c, d: (advance(c, d, examples, h)[0], None), state, drawn[1:])
+        return state, seen
 
-    def block(carry: Any, path: Any, first_step: Any, seed: Any, examples: Any) -> Any:
-        drawn = rule.draw(seed, path, first_step, count)
-        drawn = drawn.reshape(per_block, plan.every, *drawn.shape[1:])
-        return jax.lax.scan(lambda c, d: (between_looks(c, d, examples), None), carry, drawn)[0]
+    def block(carry: Any, path: Any, first_step: Any, seed: Any, examples: Any, h: Any) -> Any:
+        drawn = step.draw(seed, path, first_step, count)
+        drawn = drawn.reshape(per_block, every, *drawn.shape[1:])
+        return jax.lax.scan(lambda c, d: (between_looks(c, d, examples, h), None), carry, drawn)[0]
 
-    def window(theta: Any, exited: Any, step: Any, seed: Any, examples: Any) -> Any:
-        def shape_of(one: Any) -> Any:
-            return jax.eval_shape(look, one, jnp.zeros((), net.dtype), jnp.zeros(net.dim, net.dtype), examples)
-
-        zeros = {k: jnp.zeros((paths, *v.shape), v.dtype) for k, v in shape_of(theta[0, : net.dim]).items()}
-        now = jnp.full(paths, step)
-        over_paths = jax.vmap(block, (0, 0, None, None, None))
+    def window(theta: Any, exited: Any, first: Any, seed: Any, examples: Any, h: Any) -> Any:
+        over_paths = jax.vmap(block, (0, 0, None, None, None, None))
+        none = jax.tree.map(lambda part: jnp.zeros((paths, *part.shape)), nothing_seen(net, watch))
 
         def one(carry: Any, number: Any) -> Any:
-            return over_paths(carry, jnp.arange(paths), step + number * count, seed, examples), None
+            return over_paths(carry, jnp.arange(paths), first + number * count, seed, examples, h), None
 
-        start = ((theta, exited, now), zeros, dict(zeros))
-        ((theta, exited, _), first, second), _ = jax.lax.scan(one, start, jnp.arange(looks // per_block))
-        return theta, exited, {k: v / looks for k, v in first.items()}, {k: v / looks for k, v in second.items()}
+        start = ((theta, exited, jnp.full(paths, first)), none)
+        ((theta, exited, _), seen), _ = jax.lax.scan(one, start, jnp.arange(looks // per_block))
+        return theta, exited, seen
 
     return jax.jit(window)

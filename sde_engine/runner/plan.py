@@ -15,6 +15,7 @@ import numpy as np
 
 from sde_engine.errors import SdeEngineError, SpecError
 from sde_engine.runner.verdict import ADDED, verdict
+from sde_engine.stepping import work_of_update
 from sde_engine.store.grid import STATUS, Axis, Layout
 from sde_engine.sweep import Block, Cell, Sweep, blocks
 
@@ -26,7 +27,7 @@ _AXES = {
 }
 
 
-ALGORITHM = "1"
+ALGORITHM = "2"
 """Version of the numbers: raised with every change of the noise, a step or a statistic that changes a result."""
 
 
@@ -230,6 +231,4 @@ def _layout(sweep: Sweep, engine: Engine, models: Mapping[tuple[int, ...], Any],
 
 def _cost(sweep: Sweep, cell: Cell, dynamics: Any, model: Any) -> float:
     """Return the path steps of a cell, an example of a minibatch counted as one."""
-    kernel = dynamics.kernel(model, cell.hyper)
-    steps = kernel.batch if hasattr(kernel, "batch") else cell.hyper.eta / kernel.dt
-    return float(sweep.paths * sweep.updates_of(cell.hyper.eta) * steps)
+    return sweep.paths * sweep.updates_of(cell.hyper.eta) * work_of_update(model, dynamics, cell.hyper)

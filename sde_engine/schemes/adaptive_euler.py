@@ -41,4 +41,5 @@ SCHEME = Scheme(
     noise_kinds=EULER_MARUYAMA.noise_kinds,
     build=EULER_MARUYAMA.build,
     size=_size,
+    superlinear=True,
 )

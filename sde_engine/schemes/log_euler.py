@@ -34,4 +34,5 @@ SCHEME = Scheme(
     size=step_size,
     needs_log_chart=True,
     step_factor=1.0,
+    superlinear=True,
 )

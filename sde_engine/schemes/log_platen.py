@@ -54,5 +54,6 @@ SCHEME = Scheme(
     size=step_size,
     needs_log_chart=True,
     step_factor=1.0,
-    tolerance=0.1,
+    tolerance=0.05,
+    superlinear=True,
 )

@@ -12,6 +12,7 @@ from sde_engine.errors import Incompatible, SdeEngineError, SpecError, unknown
 from sde_engine.fokker_planck.equation import temperature_of
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling, check_hyper
+from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
 from sde_engine.stationary_law.closed import closed_law
@@ -20,6 +21,7 @@ from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
 from sde_engine.stationary_law.on_grid import find_grid, solved, tabulated
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.support import Support, supports
+from sde_engine.stepping import kernel_of
 
 Method = Literal["closed_form", "fokker_planck", "ensemble", "all"]
 METHODS = ("closed_form", "fokker_planck", "ensemble", "all")
@@ -64,8 +66,8 @@ def stationary(
 
     if method not in METHODS:
         raise SpecError(unknown("method", method, METHODS))
-    hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
-    dynamics.kernel(model, hyper)
+    model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
+    kernel_of(model, dynamics, hyper)
     if dynamics.kind != "langevin" and method in ("closed_form", "fokker_planck"):
         raise Incompatible(
             f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "

@@ -18,17 +18,28 @@ from sde_engine.stats.quantity import Quantity, scalar
 COLLAPSED = np.log(1e-8)  # ln |theta| of a path that is counted in `collapsed_fraction`
 
 
-def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool) -> dict[str, Quantity]:
-    """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something."""
-    gone = np.isfinite(trace.diverged_at)
-    first = trace.diverged_at[gone].min() if gone.any() else np.nan
-    found = {
+def divergence(diverged_at: np.ndarray) -> dict[str, Quantity]:
+    """Return the fraction of paths that diverged and when the first did, from the clock (paths,) of each."""
+    gone = np.isfinite(diverged_at)
+    first = diverged_at[gone].min() if gone.any() else np.nan
+    return {
         "diverged_fraction": scalar(gone.mean(), "fraction of paths that left every bound or were not a number"),
         "t_first_diverged": scalar(first, "clock at which the first path diverged"),
     }
+
+
+def exits(diverged_at: np.ndarray) -> dict[str, Quantity]:
+    """Return the clock at which each path diverged."""
+    words = "clock at which the path diverged, infinite if it did not"
+    return {"diverged_at": Quantity(diverged_at, words, "1", ("path",))}
+
+
+def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool) -> dict[str, Quantity]:
+    """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something."""
+    found = divergence(trace.diverged_at)
     if not symmetric_origin:
         return found
-    alive = ~gone
+    alive = np.isinf(trace.diverged_at)
     square = np.sum(np.square(trace.final[:dim, alive]), axis=0)
     with np.errstate(divide="ignore"):
         distance = 0.5 * np.log(square) + LOG_RESCALE * trace.exponent[alive]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sde_engine.backends.trace import Bins, Trace
+from sde_engine.backends.trace import Bins
 from sde_engine.errors import SpecError, unknown
 from sde_engine.stats.quantity import Quantity, scalar
 
@@ -72,13 +72,21 @@ def layout(histograms: tuple[Histogram, ...], observables: tuple[str, ...]) -> B
     )
 
 
-def densities(trace: Trace, histograms: tuple[Histogram, ...], bins: Bins) -> dict[str, Quantity]:
-    """Return the probability density in each bin with its standard error, and the fractions below and above."""
-    alive = np.isinf(trace.diverged_at)
+def densities(
+    diverged_at: np.ndarray, histogram: np.ndarray, histograms: tuple[Histogram, ...], bins: Bins
+) -> dict[str, Quantity]:
+    """Return the probability density in each bin with its standard error, and the fractions below and above.
+
+    Parameters
+    ----------
+    diverged_at : (paths,) infinite for the paths that count
+    histogram : (columns, paths) weight in each bin, laid out as `bins` says
+    """
+    alive = np.isinf(diverged_at)
     group = np.arange(len(alive))[alive] % GROUPS
     found: dict[str, Quantity] = {}
     for h, first, count in zip(histograms, bins.first, bins.number, strict=True):
-        mass = trace.histogram[first : first + count + 2, alive]
+        mass = histogram[first : first + count + 2, alive]
         parts = np.array([mass[:, group == g].sum(axis=1) for g in range(GROUPS) if np.any(group == g)])
         parts = parts.reshape(-1, count + 2)
         total = parts.sum()

@@ -9,6 +9,8 @@ Margossian, C. C. et al. (2024). Nested R-hat: assessing the convergence of Mark
 many short chains. Bayesian Analysis. arXiv:2110.13017.
 """
 
+from typing import Any
+
 import numpy as np
 
 from sde_engine.backends.trace import Trace
@@ -16,18 +18,26 @@ from sde_engine.stats.averages import deviations
 from sde_engine.stats.quantity import Quantity, scalar
 
 
-def nested_rhat(means: np.ndarray, variances: np.ndarray, group: np.ndarray) -> float:
-    """Return nested R-hat of chains with these time means and variances, all (P,), in superchains `group` (P,)."""
+def nested_rhat(means: np.ndarray, variances: np.ndarray, group: np.ndarray) -> Any:
+    """Return nested R-hat of chains with these time means and variances, (P, ...), in superchains `group` (P,).
+
+    With one chain a superchain it is the ordinary R-hat.
+    """
     labels = np.unique(group)
-    sizes = np.array([np.sum(group == label) for label in labels])
-    if len(labels) < 2 or sizes.min() < 2:
-        return float("nan")
-    centres = np.array([means[group == label].mean() for label in labels])
-    inside = np.array([means[group == label].var(ddof=1) + variances[group == label].mean() for label in labels])
-    between, within = centres.var(ddof=1), inside.mean()
-    if within <= 0.0:
-        return 1.0 if between <= 0.0 else float("inf")
-    return float(np.sqrt(1.0 + between / within))
+    if len(labels) < 2:
+        return np.full(means.shape[1:], np.nan)[()]
+    centres = np.array([means[group == label].mean(axis=0) for label in labels])
+    inside = np.array([_inside(means[group == label], variances[group == label]) for label in labels])
+    between, within = centres.var(axis=0, ddof=1), inside.mean(axis=0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = np.sqrt(1.0 + between / within)
+    return np.where(within <= 0.0, np.where(between <= 0.0, 1.0, np.inf), value)[()]
+
+
+def _inside(means: np.ndarray, variances: np.ndarray) -> np.ndarray:
+    """Return the variance between the chains of a superchain and within them."""
+    between = means.var(axis=0, ddof=1) if len(means) > 1 else 0.0
+    return between + variances.mean(axis=0)
 
 
 def mixing(trace: Trace, names: tuple[str, ...], starts: int) -> dict[str, Quantity]:

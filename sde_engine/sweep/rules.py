@@ -13,6 +13,7 @@ from pydantic import ValidationInfo
 
 from sde_engine.errors import SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
+from sde_engine.stepping import kernel_of
 from sde_engine.sweep import axis
 from sde_engine.sweep.text import Mistakes, shortened
 
@@ -111,7 +112,7 @@ def _refusals(built: Any, info: ValidationInfo) -> list[str]:
     wrong = []
     for model, hyper in product(_context(info).get("models", []), _corners(info)):
         try:
-            built.kernel(model, hyper)
+            kernel_of(model, built, hyper)
         except SdeEngineError as error:
             wrong.append(str(error))
     return _first_few(wrong)

@@ -6,7 +6,6 @@ exact ones, so that a scheme with the right mean and the wrong noise is seen; th
 or a scheme could converge at the right rate to something else.
 """
 
-from collections.abc import Callable
 from itertools import pairwise, product
 from typing import Any, NamedTuple
 
@@ -17,11 +16,11 @@ from sde_engine import rng
 from sde_engine.scheme import Scheme
 from sde_engine.testing.problem import Problem, problems
 
-_TIME = 0.25
+_TIME = 0.125
 _STEPS = {1: (2, 4, 8), 2: (1, 2, 4)}  # by number of columns: 3**(columns * steps) paths
 _WEAK_SLACK = 0.2  # distance of the measured from the declared weak order; neighbours differ by 1
 _STRONG_SLACK = 0.15  # neighbours differ by 1/2
-_LIMIT = 3e-4  # of the moments extrapolated to step zero; noise wrong by 2 % leaves 1e-3
+_LIMIT = 1.5e-4  # of the moments extrapolated to step zero; noise wrong by 2 % leaves 1e-3
 _STRONG_PATHS = 2000
 _STRONG_STEPS = (16, 64, 256)
 
@@ -59,7 +58,9 @@ def check_scheme(scheme: Scheme, *, seed: int) -> Orders:
     )
     paths = [strong_order(scheme, problem, seed) for problem in served if problem.solution is not None]
     strong = min(paths, default=float("nan"))
-    assert not abs(strong - scheme.strong_order) >= _STRONG_SLACK, (
+    # A path is known for one Brownian motion only; a scheme for more may do better there than it declares.
+    exact = scheme.noise_kinds <= {"additive", "scalar"} or strong < scheme.strong_order
+    assert not (abs(strong - scheme.strong_order) >= _STRONG_SLACK and exact), (
         f"scheme {scheme.name!r} declares strong order {scheme.strong_order:g}, but {strong:.2f} is measured"
     )
     for problem in served:
@@ -73,22 +74,24 @@ def _suits(scheme: Scheme, problem: Problem) -> bool:
     return scheme.needs_log_chart == logarithmic and problem.noise_kind in scheme.noise_kinds
 
 
-def _run(step: Callable[..., Any], problem: Problem, z: np.ndarray, dt: float) -> Any:
-    """Return the final state of the steps z (steps, columns, n)."""
-    count = z.shape[2]
-    theta = tuple(np.full(count, x) for x in problem.start)
+def _run(scheme: Scheme, problem: Problem, z: np.ndarray, dt: float) -> Any:
+    """Return the final theta of the steps z (steps, draws, n)."""
+    count, dim = z.shape[2], len(problem.start)
+    state = tuple(np.full(count, x) for x in (*problem.start, *(0.0,) * (dim * scheme.memory)))
     size, root = np.full(count, dt), np.full(count, np.sqrt(dt))
+    step = scheme.build(problem.system)
     for each in z:
-        theta = step(theta, tuple(each), size, root, None, Settings())
-    return tuple(np.broadcast_to(x, (count,)) for x in theta)
+        state = step(state, tuple(each), size, root, None, Settings())
+    return tuple(np.broadcast_to(x, (count,)) for x in state[:dim])
 
 
 def weak_errors(scheme: Scheme, problem: Problem, steps: int) -> np.ndarray:
     """Return the errors of the first, second and mixed moments after `steps` steps, over the sizes of the moments."""
-    count = steps * problem.columns
-    z = np.array(list(product((0.0, np.sqrt(3.0), -np.sqrt(3.0)), repeat=count))).T
-    mass = np.where(z == 0.0, 2.0 / 3.0, 1.0 / 6.0).prod(axis=0)
-    final = _run(scheme.build(problem.system), problem, z.reshape(steps, problem.columns, -1), _TIME / steps)
+    draws = scheme.draws(problem.columns)  # a scheme's extra normals serve as fair signs
+    values = ((0.0, np.sqrt(3.0), -np.sqrt(3.0)),) * problem.columns + ((1.0, -1.0),) * (draws - problem.columns)
+    z = np.array(list(product(*(values * steps)))).T
+    mass = np.where(z == 0.0, 2.0 / 3.0, np.where(np.abs(z) == 1.0, 0.5, 1.0 / 6.0)).prod(axis=0)
+    final = _run(scheme, problem, z.reshape(steps, draws, -1), _TIME / steps)
     exact = problem.moments(_TIME)
     return (problem.estimates(final) @ mass - exact) / np.abs(exact).max()
 
@@ -121,7 +124,7 @@ def strong_order(scheme: Scheme, problem: Problem, seed: int) -> float:
     for steps in _STRONG_STEPS:
         dt = _TIME / steps
         z = fine.reshape(steps, finest // steps, -1).sum(axis=1) / np.sqrt(dt)
-        final = _run(scheme.build(problem.system), problem, z[:, None], dt)
+        final = _run(scheme, problem, z[:, None], dt)
         errors.append(float(np.sqrt(np.mean(np.square(problem.estimates(final)[:2] - exact)))))
     return float(np.polyfit(np.log(_STRONG_STEPS), -np.log(errors), 1)[0])
 
@@ -156,8 +159,8 @@ def _zero_noise(scheme: Scheme, problem: Problem) -> None:
     exact = solve_ivp(velocity, (0.0, _TIME), problem.start, rtol=1e-11, atol=1e-12).y[:, -1]
     errors = []
     for steps in (32, 64):
-        z = np.ones((steps, problem.columns, 1))
-        final = np.array(_run(scheme.build(quiet.system), quiet, z, _TIME / steps))[:, 0]
+        z = np.ones((steps, scheme.draws(problem.columns), 1))
+        final = np.array(_run(scheme, quiet, z, _TIME / steps))[:, 0]
         errors.append(float(np.abs(final - exact).max()))
     assert errors[1] < 0.02 and errors[1] <= 0.6 * errors[0] + 1e-9, (
         f"scheme {scheme.name!r} on the {problem.name} without noise: {errors[0]:.2g} from the flow with 32 steps and "

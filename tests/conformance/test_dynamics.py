@@ -11,6 +11,8 @@ from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
+from sde_engine.dynamics.svag import Svag
+from sde_engine.dynamics.underdamped import UnderdampedLangevin
 from sde_engine.errors import Incompatible
 from sde_engine.kernel import Hyper
 from sde_engine.testing import check_dynamics
@@ -35,7 +37,12 @@ OTHERS = [
     (GaussianSgd("without_replacement"), STORED),
 ]
 CASES: list[tuple[Any, Any]] = [(kind(), COIN) for kind in dynamics_classes().values()]
-CASES += [(Langevin(scheme=name), COIN) for name in schemes() if name != "log_platen"]
+CASES += [
+    (Langevin(scheme=name), COIN if "scalar" in scheme.noise_kinds else BOWL)
+    for name, scheme in schemes().items()
+    if name != "log_platen"
+]
+CASES += [(Svag(2, "without_replacement"), STORED), (Langevin(order=2), BOWL), (UnderdampedLangevin(0.5), BOWL)]
 CASES += OTHERS
 
 

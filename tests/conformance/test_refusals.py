@@ -19,6 +19,8 @@ from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
+from sde_engine.dynamics.svag import Svag
+from sde_engine.dynamics.underdamped import UnderdampedLangevin
 from sde_engine.ensemble import Run, compare, simulate, trace_of
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
@@ -122,9 +124,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("unknown sampling 'epochs'; did you mean 'epoch'", lambda: Sgd("epochs")),  # type: ignore[arg-type]
     ("momentum is 1.0; a number from 0", lambda: Sgd(momentum=1.0)),
-    ("dynamics 'sgd': ", lambda: from_spec({"kind": "sgd", "momentum": "fast"})),
-    ("the preconditioner is .1.0,.; 'two_layer_scalar' takes 2 positive factors", kernel(Sgd(preconditioner=(1.0,)))),
-    ("the preconditioner is .1.0, -1.0.; ", kernel(Sgd(preconditioner=(1.0, -1.0)))),
+    ("unknown scheme {'a': 1}", lambda: from_spec({"kind": "langevin", "scheme": {"a": 1}})),
+    ("preconditioner is 3.0; finite factors above 0", lambda: from_spec({"kind": "sgd", "preconditioner": 3.0})),
+    ("preconditioner has 1 factors, but 'two_layer_scalar' has 2 components", kernel(Sgd(preconditioner=(1.0,)))),
+    ("preconditioner is .1.0, -1.0.; finite factors", lambda: Sgd(preconditioner=(1.0, -1.0))),
     ("sampling 'epoch' needs stored examples, but this model draws fresh ones; use 'iid'", kernel(Sgd("epoch"))),
     ("a batch of 5 without replacement cannot be drawn from 4", kernel(Sgd("without_replacement"), STORED, batch=5)),
     ("splits 4 examples into equal batches, but batch is 3; accepted: 1, 2, 4", kernel(Sgd("epoch"), STORED, batch=3)),
@@ -134,12 +137,18 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("dt is 0.0; a finite number above 0", lambda: Langevin(dt=0.0)),
     ("tolerance is nan; a finite number above 0", lambda: Langevin(tolerance=float("nan"))),
     ("dt is -1; a finite number above 0", lambda: GradientFlow(-1)),
+    ("order is 3; an equation of order 1 or 2 in eta", lambda: Langevin(order=3)),  # type: ignore[arg-type]
+    ("levels is 0; a whole number, 1 or more", lambda: Svag(0)),
+    ("the two minibatches of a step must be independent", kernel(Svag(sampling="epoch"), STORED)),
+    ("momentum is 1.0; a number above 0 and below 1 .*use Langevin", lambda: UnderdampedLangevin(1.0)),
+    ("dt is 0.0; a finite number above 0", lambda: UnderdampedLangevin(dt=0.0)),
+    ("reshuffled epochs have no Langevin equation", kernel(UnderdampedLangevin(sampling="epoch"), STORED)),
     (
         "'log_platen' serves scalar noise, but 'double_well' has additive noise; use ",
         kernel(Langevin("log_platen"), WELL),
     ),
     (
-        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_euler'",
+        "'log_euler' works on multiplicative coordinates, but 'diagonal_network' declares no log_chart; use 'adaptive_ri6'",
         kernel(Langevin("log_euler"), DEEP),
     ),
     # runs

@@ -99,6 +99,7 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
         t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.zeros(LANES)
         square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
         last, share = np.zeros(LANES), np.empty(LANES)
+        flat, normals = state.reshape(state.size), z.reshape(z.size)
         slot, quad = np.full(LANES, -1), np.zeros(LANES, np.int64)
         waiting, open_paths = 0, paths
         while open_paths > 0:
@@ -115,16 +116,16 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
             for c in range(columns):
                 fill_normals_of(z[c], first_path, slot, INCREMENT + c, quad, seed)
             for q in range(4):
-                step_sizes(state, dt, p, h)
+                step_sizes(flat, dt, p, h)
                 _cut(dt, root, t, live, clock.dt, clock.end)
                 if q == 0:
                     # Trapezoidal weights: the step's own length alone is correlated with where the state goes next.
                     for j in range(LANES):
                         looking = 1.0 if (4 * quad[j]) % clock.every == 0 else 0.0
                         share[j] = looking * (0.5 * (last[j] + dt[j]))
-                    observe(state, values, p)
+                    observe(flat, values, p)
                     add_up(values, state, dim, t, share, live, clock, bins, origin, square, window, weight, lanes)
-                advance(state, z, q, dt, root, p, h)
+                advance(flat, normals, q, dt, root, p, h)
                 for j in range(LANES):
                     # The last step ends at the end, not at what rounding makes of the sum.
                     t[j] = clock.end if dt[j] >= clock.end - t[j] else t[j] + dt[j]

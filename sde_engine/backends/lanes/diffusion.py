@@ -9,7 +9,7 @@ import numpy as np
 from sde_engine.backends.lanes import weave
 from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.lanes.noise import fill_normals
-from sde_engine.backends.lanes.record import add_up, finish, guard
+from sde_engine.backends.lanes.record import count_all, finish, guard, window_at
 from sde_engine.backends.trace import LANES, Job, Trace
 from sde_engine.kernel import Diffusion
 from sde_engine.rng import INCREMENT
@@ -17,7 +17,7 @@ from sde_engine.rng import INCREMENT
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
     """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
-    loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables)
+    loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables, job.symmetric_origin)
     loop(
         th,
         first_path,
@@ -33,9 +33,9 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
 
 
 @lru_cache(maxsize=64)
-def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...]) -> Any:
+def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...], log_distance: bool) -> Any:
     advance = weave.advance(step, width, columns)
-    observe = weave.observe(observables, dim)
+    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)
@@ -43,9 +43,10 @@ def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any
         th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any, trace: Any
     ) -> None:
         z = np.empty((columns, 4, LANES))
+        state, normals = th.reshape(th.size), z.reshape(z.size)
         values = np.empty((count, LANES))
         t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.ones(LANES)
-        square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
+        square, share = np.empty(LANES), np.empty(LANES)
         dt[:] = clock.dt
         root[:] = np.sqrt(clock.dt)
         done = 0
@@ -54,11 +55,26 @@ def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any
                 fill_normals(z[c], first_path, INCREMENT + c, done // 4, seed)
             for q in range(min(4, clock.steps - done)):
                 if (done + q) % clock.every == 0:
-                    t[:] = (done + q) * clock.dt
-                    observe(th, values, p)
-                    add_up(values, th, dim, t, dt, live, clock, bins, origin, square, window, weight, trace)
-                advance(th, z, q, dt, root, p, h)
+                    window = window_at((done + q) * clock.dt, clock)
+                    if window >= 0:
+                        look(
+                            state,
+                            p,
+                            clock.dt,
+                            window,
+                            live,
+                            trace.reference,
+                            trace.weight,
+                            trace.sums,
+                            trace.exponent,
+                            values,
+                            share,
+                        )
+                        count_all(values, share, bins, trace)
+                advance(state, normals, q, dt, root, p, h)
             done += 4
+            if strays(state, trace.exponent) == 0:
+                continue
             t[:] = min(done, clock.steps) * clock.dt
             if guard(th, t, live, square, origin, trace) == 0:
                 break

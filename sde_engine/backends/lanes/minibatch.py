@@ -9,7 +9,7 @@ import numpy as np
 from sde_engine.backends.lanes import weave
 from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.lanes.noise import below, draw_distinct, fill_normals, fill_signs, fill_words
-from sde_engine.backends.lanes.record import add_up, finish, guard
+from sde_engine.backends.lanes.record import count_all, finish, guard, window_at
 from sde_engine.backends.trace import LANES, Job, Trace
 from sde_engine.kernel import Minibatch
 from sde_engine.rng import BATCH, EPOCH, EXAMPLE
@@ -20,7 +20,7 @@ _GUARD_EVERY = 4
 def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trace: Trace) -> None:
     """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
     add_batch = _batch_sum(job.examples.kind, kernel.sampling, job.example_gradient, job.dim, job.examples.draws)
-    loop = _loop(kernel.step, kernel.width, job.dim, job.observables, add_batch)
+    loop = _loop(kernel.step, kernel.width, job.dim, job.observables, job.symmetric_origin, add_batch)
     table = np.empty((1, 1)) if job.examples.table is None else job.examples.table
     work = _work(job.examples.draws, kernel.batch, kernel.sampling, len(table))
     loop(
@@ -34,6 +34,7 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         job.dim,
         job.symmetric_origin,
         kernel.batch,
+        np.array(kernel.weights),
         table,
         work,
         trace,
@@ -44,6 +45,7 @@ class _Work(NamedTuple):
     """Buffers of one block, reused for every update."""
 
     normals: np.ndarray  # (draws, 4, LANES) random numbers of four fresh examples
+    flat: np.ndarray  # the same memory in one dimension
     words: np.ndarray  # (4, LANES)
     lane_words: np.ndarray  # (LANES, drawn) the words of one shuffle a lane
     rows: np.ndarray  # (drawn, LANES) rows of the table
@@ -52,8 +54,10 @@ class _Work(NamedTuple):
 
 def _work(draws: int, batch: int, sampling: str, examples: int) -> _Work:
     drawn = {"iid": 4, "without_replacement": batch, "epoch": examples}[sampling]
+    normals = np.empty((draws, 4, LANES))
     return _Work(
-        np.empty((draws, 4, LANES)),
+        normals,
+        normals.reshape(-1),
         np.empty((4, LANES), np.uint64),
         np.empty((LANES, drawn), np.uint64),
         np.empty((drawn, LANES), np.int64),
@@ -78,13 +82,13 @@ def _fresh(fill: Any, example_gradient: Any, dim: int, draws: int) -> Any:
     def add(
         th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
     ) -> None:
-        z = work.normals
+        z, normals = work.normals, work.flat
         for b in range(batch):
             example = update * batch + b
             if example % 4 == 0 or example == 0:
                 for c in range(draws):
                     fill(z[c], first_path, EXAMPLE + c, example // 4, seed)
-            add_gradient(th, z, example % 4, total, p)
+            add_gradient(th, normals, example % 4, total, p)
 
     return add
 
@@ -132,9 +136,9 @@ def _epoch(add_gradient: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_batch: Any) -> Any:
+def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_distance: bool, add_batch: Any) -> Any:
     update = weave.update(step, width, dim)
-    observe = weave.observe(observables, dim)
+    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)
@@ -149,25 +153,43 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], add_bat
         dim: Any,
         origin: Any,
         batch: Any,
+        weights: Any,
         table: Any,
         work: Any,
         trace: Any,
     ) -> None:
         values = np.empty((count, LANES))
-        total = np.empty((dim, LANES))
+        state, total = th.reshape(th.size), np.empty(dim * LANES)
         t, dt, live = np.zeros(LANES), np.empty(LANES), np.ones(LANES)
-        square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
+        square, weight = np.empty(LANES), np.empty(LANES)
         dt[:] = clock.dt
-        share = 1.0 / batch
+        parts = weights.shape[0]
+        share = weights[parts - 1] / batch
         for done in range(clock.steps):
             if done % clock.every == 0:
-                t[:] = done * clock.dt
-                observe(th, values, p)
-                add_up(values, th, dim, t, dt, live, clock, bins, origin, square, window, weight, trace)
-            total[:, :] = 0.0
-            add_batch(th, total, batch, done, first_path, seed, p, table, work)
-            update(th, total, share, p, h)
-            if (done + 1) % _GUARD_EVERY == 0 or done + 1 == clock.steps:
+                window = window_at(done * clock.dt, clock)
+                if window >= 0:
+                    look(
+                        state,
+                        p,
+                        clock.dt,
+                        window,
+                        live,
+                        trace.reference,
+                        trace.weight,
+                        trace.sums,
+                        trace.exponent,
+                        values,
+                        weight,
+                    )
+                    count_all(values, weight, bins, trace)
+            total[:] = 0.0
+            for part in range(parts):
+                if part > 0:
+                    total *= weights[part - 1] / weights[part]
+                add_batch(state, total, batch, done * parts + part, first_path, seed, p, table, work)
+            update(state, total, share, p, h)
+            if ((done + 1) % _GUARD_EVERY == 0 or done + 1 == clock.steps) and strays(state, trace.exponent) > 0:
                 t[:] = (done + 1) * clock.dt
                 if guard(th, t, live, square, origin, trace) == 0:
                     break

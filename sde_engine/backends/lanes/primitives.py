@@ -164,3 +164,82 @@ _as_text(
     lambda rows: "(" + "".join(f"rows[{i}][{k}], " for i in range(len(rows)) for k in range(len(rows[i]))) + ")",
 )
 _as_text(components.cofactors, "a", lambda a: _cofactors(len(a)))
+
+
+def _matrix(entry: Callable[[int, int], str], rows: int, columns: int) -> str:
+    """Spell a tuple of rows, entry by entry."""
+    return "(" + "".join("(" + "".join(f"{entry(i, k)}, " for k in range(columns)) + "), " for i in range(rows)) + ")"
+
+
+def _contract(count: int, rows: int, columns: int) -> str:
+    def term(i: int, k: int) -> str:
+        return "(" + " + ".join(f"matrices[{k}][{i}][{j}] * rows[{k}][{j}]" for j in range(columns)) + ")"
+
+    return "(" + "".join(" + ".join(term(i, k) for k in range(count)) + ", " for i in range(rows)) + ")"
+
+
+def _weak_integral(k: int, m: int) -> str:
+    if k == m:
+        return "0.0"
+    return f"0.5 * (z[{k}] * z[{m}] - signs[{k}])" if k < m else f"0.5 * (z[{k}] * z[{m}] + signs[{m}])"
+
+
+def _elimination(count: int) -> Implementation:
+    lines = [f"m{i}_{k} = matrix[{i}][{k}]" for i in range(count) for k in range(count)]
+    lines += [f"x{i} = b[{i}]" for i in range(count)]
+    for k in range(count):
+        for i in range(k + 1, count):
+            lines.append(f"ratio = m{i}_{k} / m{k}_{k}")
+            lines += [f"m{i}_{j} = m{i}_{j} - ratio * m{k}_{j}" for j in range(k + 1, count)]
+            lines.append(f"x{i} = x{i} - ratio * x{k}")
+    for k in reversed(range(count)):
+        lines += [f"x{k} = x{k} - m{k}_{j} * x{j}" for j in range(k + 1, count)]
+        lines.append(f"x{k} = x{k} / m{k}_{k}")
+    scope: dict[str, Any] = {}
+    exec(
+        "def formula(matrix, b):\n" + "".join(f"    {line}\n" for line in [*lines, f"return {_items('x{i}', count)}"]),
+        scope,
+    )
+    return scope["formula"]
+
+
+as_written(components.two_point, components.two_point)
+_overload(components.solve, inspect.signature(_elimination(1)), lambda matrix, b: _elimination(len(b)))
+_as_text(components.halves, "a", lambda a: f"(a[:{len(a) // 2}], a[{len(a) // 2}:])")
+_as_text(components.transpose, "matrix", lambda m: _matrix(lambda i, k: f"matrix[{k}][{i}]", len(m[0]), len(m)))
+_as_text(
+    components.vecmat,
+    "a, matrix",
+    lambda a, m: _items("(" + " + ".join(f"a[{k}] * matrix[{k}][{{i}}]" for k in range(len(a))) + ")", len(m[0])),
+)
+_as_text(components.shifted, "a, rows", lambda a, r: _matrix(lambda k, i: f"a[{i}] + rows[{k}][{i}]", len(r), len(a)))
+_as_text(
+    components.nudged,
+    "a, size",
+    lambda a, size: _matrix(lambda k, i: f"a[{i}]" + (" + size" if i == k else ""), len(a), len(a)),
+)
+_as_text(
+    components.at_each,
+    "formula, points, p, h",
+    lambda f, points, p, h: _items("formula(points[{i}], p, h)", len(points)),
+)
+_as_text(
+    components.own_columns, "matrices", lambda m: _matrix(lambda k, i: f"matrices[{k}][{i}][{k}]", len(m), len(m[0]))
+)
+_as_text(components.contract, "matrices, rows", lambda m, rows: _contract(len(m), len(m[0]), len(rows[0])))
+_as_text(
+    components.double_integrals,
+    "z",
+    lambda z: _matrix(lambda k, m: f"z[{k}] * z[{m}]" + (" - 1.0" if k == m else ""), len(z), len(z)),
+)
+_as_text(components.weak_integrals, "z, signs", lambda z, signs: _matrix(_weak_integral, len(z), len(z)))
+_as_text(
+    components.subtract_matrix,
+    "a, b",
+    lambda a, b: _matrix(lambda i, k: f"a[{i}][{k}] - b[{i}][{k}]", len(a), len(a[0])),
+)
+_as_text(
+    components.identity_minus,
+    "matrix",
+    lambda m: _matrix(lambda i, k: f"1.0 - matrix[{i}][{k}]" if i == k else f"-matrix[{i}][{k}]", len(m), len(m)),
+)

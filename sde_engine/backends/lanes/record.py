@@ -146,6 +146,19 @@ def add_up(
             distance = log(square[j]) + 2.0 * LOG_RESCALE * trace.exponent[j]
             square[j] = weight[j] * distance if weight[j] > 0.0 else 0.0
         _deposit(trace.sums[:, slot], same, window, square)
+    count_all(values, weight, bins, trace)
+
+
+@numba.njit(forceinline=True, **OPTIONS)
+def window_at(t: float, clock: Any) -> int:
+    """Return the window of the record that a clock time lies in, -1 before the record."""
+    early = clock.burn_in * (1.0 - 1e-12)
+    return min(max(int((t - early) / clock.window), 0), clock.windows - 1) if t >= early else -1
+
+
+@numba.njit(**OPTIONS)
+def count_all(values: Any, weight: Any, bins: Any, trace: Any) -> None:
+    """Add one look to every histogram."""
     for b in range(bins.observable.shape[0]):
         _count(values[bins.observable[b]], trace.reference[bins.observable[b]], weight, bins, b, trace.histogram)
 

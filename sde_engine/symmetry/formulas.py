@@ -1,0 +1,73 @@
+"""Charges and balance of a small model, from the tangents that it declares.
+
+A tangent A theta with a symmetric matrix A has the charge Q = theta^T A theta. A rotation (A antisymmetric) has none,
+and noise keeps it.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from sde_engine.errors import Incompatible, SpecError
+from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
+from sde_engine.model import Model
+from sde_engine.potential import example_nodes
+from sde_engine.symmetry.table import Balance, balance_of
+
+_ROUNDING = 1e-12
+
+
+def generators(model: Model) -> dict[str, NDArray]:
+    """Return the symmetric matrix A (d, d) of every declared symmetry that has a charge.
+
+    Raises
+    ------
+    Incompatible : a tangent that is not linear in theta, or neither symmetric nor antisymmetric
+    """
+    found = {}
+    probe = np.sin(1.0 + np.arange(model.dim))
+    for name, tangent in model.symmetries.items():
+        points = [tuple(map(float, row)) for row in (*np.eye(model.dim), probe)]
+        *columns, image = (np.array(tangent(point, model.params), dtype=float) for point in points)
+        matrix = np.array(columns).T
+        is_symmetric, is_rotation = (np.allclose(matrix, s * matrix.T, atol=_ROUNDING) for s in (1.0, -1.0))
+        if not np.allclose(matrix @ probe, image, atol=_ROUNDING) or not (is_symmetric or is_rotation):
+            raise Incompatible(
+                f"the symmetry {name!r} of {model.name!r} is not A theta with a symmetric or antisymmetric matrix A, so "
+                "it has no quadratic charge"
+            )
+        if is_symmetric:
+            found[name] = matrix
+    return found
+
+
+def charges(model: Model, theta: ArrayLike) -> dict[str, NDArray]:
+    """Return theta^T A theta of every declared symmetry; theta (d, ...) gives charges (...)."""
+    states = _checked(model, theta)
+    return {name: np.einsum("i...,ij,j...", states, a, states) for name, a in generators(model).items()}
+
+
+def balance(model: Model, hyper: Hyper, theta: ArrayLike, sampling: Sampling) -> list[Balance]:
+    """Return the master balance of every declared symmetry at theta (d,) or states (d, M)."""
+    hyper = check_hyper(hyper)
+    states = _checked(model, theta).reshape(model.dim, -1)
+    share = sampling_factor(sampling, hyper.batch, model.examples.size) / hyper.batch
+    draws, weights = example_nodes(model)
+    parts = model.example_gradient(tuple(row[:, None] for row in states), tuple(draws), model.params)
+    gradients = np.array([part + np.zeros((states.shape[1], len(weights))) for part in parts])
+    mean = gradients @ weights
+    rows = []
+    for name, matrix in generators(model).items():
+        mu, vectors = np.linalg.eigh(matrix)
+        squares = np.einsum("ik,isn->ksn", vectors, gradients) ** 2 @ weights
+        expected = (1.0 - share) * (vectors.T @ mean) ** 2 + share * squares
+        growing, shrinking = np.maximum(mu, 0.0) @ expected, np.maximum(-mu, 0.0) @ expected
+        charge = np.einsum("is,ij,js->s", states, matrix, states)
+        rows.append(balance_of(name, "linear", hyper, charge, growing, shrinking))
+    return rows
+
+
+def _checked(model: Model, theta: ArrayLike) -> NDArray:
+    states = np.asarray(theta, dtype=float)
+    if states.shape[:1] != (model.dim,):
+        raise SpecError(f"theta has shape {states.shape}; {model.dim} components first are accepted")
+    return states

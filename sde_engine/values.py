@@ -1,0 +1,29 @@
+"""Numbers that a caller gives, of whatever kind they turn out to be: tested, and refused in words."""
+
+from math import isfinite
+from numbers import Integral, Real
+from typing import Any
+
+from sde_engine.errors import SpecError
+
+
+def is_finite(value: Any) -> bool:
+    """Say whether the value is a finite real number; truth values, texts and arrays are none."""
+    return type(value) is not bool and isinstance(value, Real) and isfinite(value)
+
+
+def is_whole(value: Any) -> bool:
+    """Say whether the value is a whole number, 4.0 included."""
+    return is_finite(value) and float(value).is_integer()
+
+
+def check_whole(name: str, value: Any, low: int, high: int) -> None:
+    """Refuse what is not an integer from low to high."""
+    if type(value) is bool or not isinstance(value, Integral) or not low <= int(value) <= high:
+        raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")
+
+
+def check_positive_or_none(name: str, value: Any) -> None:
+    """Refuse what is neither None nor a finite number above 0."""
+    if value is not None and not (is_finite(value) and value > 0.0):
+        raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
