@@ -14,24 +14,24 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jax.scipy.special import ndtr
+from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 from sklearn.datasets import load_digits
 
-from sde_engine.dynamics.sgd import Sgd
-from sde_engine.kernel import Hyper
-from sde_engine.network import Sampler, families, simulate_network
-from sde_engine.plot.look import THEORY, figure
+import sde_engine as sde
+from sde_engine.network import families
 
 OUT, FIGURES = Path("data/out"), Path("docs/figures")
+WATCHED = ("step_gradient_square_", "norm_square", "growing_neurons", "shrinking_neurons")
 COLOURS = ("#0072b2", "#d55e00", "#009e73")
 
 
-def relu_law(width: int) -> Sampler:
+def relu_law(width: int) -> sde.Sampler:
     """y = x + noise, both standard normal."""
-    return Sampler(2 * width, lambda z: (z[:width], z[:width] + z[width:]))
+    return sde.Sampler(2 * width, lambda z: (z[:width], z[:width] + z[width:]))
 
 
-def digits_law(pixel_noise: float, label_noise: float) -> Sampler:
+def digits_law(pixel_noise: float, label_noise: float) -> sde.Sampler:
     """One of the 1797 digits, pixels in [0, 1], its class as a unit vector, and fresh noise on both.
 
     A network that fits its labels has no noise left, and with it no force: the noise of the labels keeps it alive. The
@@ -44,13 +44,14 @@ def digits_law(pixel_noise: float, label_noise: float) -> Sampler:
         row = jnp.minimum((ndtr(z[0]) * len(pixels)).astype(int), len(pixels) - 1)
         return jnp.asarray(pixels)[row] + pixel_noise * z[11:], jnp.asarray(classes)[row] + label_noise * z[1:11]
 
-    return Sampler(75, example)
+    return sde.Sampler(75, example)
 
 
-def replicas(net, hyper: Hyper, count: int, updates: int) -> xarray.Dataset:
+def replicas(net, hyper: sde.Hyper, count: int, updates: int) -> xarray.Dataset:
     """Return independent runs (other starts, other noise), every update looked at; single neurons stay apart."""
-    how = {"paths": 1, "updates": updates, "burn_in": 0.5, "windows": 60, "every": 1, "evaluate": "batch"}
-    runs = [simulate_network(net, Sgd(), hyper, seed=1 + r, **how) for r in range(count)]
+    how = {"paths": 1, "updates": updates, "burn_in": 0.5, "windows": 60, "every": 1}
+    how["observables"] = [name for name in net.observable_names if name.startswith(WATCHED)]
+    runs = [sde.simulate(net, sde.Sgd(), hyper, seed=1 + r, start=net.start(1 + r), **how) for r in range(count)]
     return xarray.concat(runs, "replica", combine_attrs="override")
 
 
@@ -101,7 +102,7 @@ def report(title: str, ds: xarray.Dataset) -> None:
 
 def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str) -> None:
     """Save traces of the gradient squares for a small and a large batch, the neurons' ratios and the weight norms."""
-    made = figure(9.0, 6.0)
+    made = Figure(figsize=(9.0, 6.0), layout="constrained")
     axes = made.subplots(2, 2)
     panels = [(axes[0, 0], noisy, "step_gradient_square"), (axes[0, 1], control, "step_gradient_square")]
     for ax, ds, name in [*panels, (axes[1, 1], noisy, "norm_square")]:
@@ -121,7 +122,7 @@ def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str)
         ratios = np.clip(ratios[np.isfinite(ratios)], 1.001 * bins[0], 0.999 * bins[-1])
         shares = np.full(len(ratios), 1.0 / len(ratios))
         axes[1, 0].hist(ratios, bins, weights=shares, color=colour, alpha=0.8, label=f"B = {ds.attrs['batch']}")
-    axes[1, 0].axvline(1.0, color=THEORY, linewidth=1.0, linestyle="--", label="balance")
+    axes[1, 0].axvline(1.0, color="#222222", linewidth=1.0, linestyle="--", label="balance")
     axes[1, 0].set(
         xscale="log", xlabel="mean |G$_{in}$|$^2$ / mean |G$_{out}$|$^2$ of a neuron", ylabel="share of live neurons"
     )
@@ -137,10 +138,10 @@ def main() -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
     relu = families.relu_perceptron((8, 24, 24, 8), relu_law(8), scales=(2.0, 1.0, 0.5))
     real = families.relu_perceptron((64, 64, 10), digits_law(0.3, 0.5), scales=(1.5, 0.5))
-    cases = {"relu": (relu, "y = x + noise", 100_000, 256), "digits": (real, "digits", 250_000, 64)}
-    for name, (net, title, updates, large) in cases.items():
-        noisy = replicas(net, Hyper(0.02, 1), count, round(part * updates))
-        control = replicas(net, Hyper(0.02, large), max(2, count // 2), round(part * 20_000))
+    cases = [("relu", relu, "y = x + noise", 100_000, 256), ("digits", real, "digits", 250_000, 64)]
+    for name, net, title, updates, large in cases[:1] if quick else cases:
+        noisy = replicas(net, sde.Hyper(0.02, 1), count, round(part * updates))
+        control = replicas(net, sde.Hyper(0.02, large), max(2, count // 2), round(part * 20_000))
         report(title, noisy)
         report(f"{title}, the control", control)
         draw(FIGURES / f"balance_{name}.png", noisy, control, title)

@@ -17,29 +17,31 @@ import jax.numpy as jnp
 import numpy as np
 import xarray
 from jax.scipy.special import ndtr
+from matplotlib.figure import Figure
 from sklearn.datasets import load_digits
 
+import sde_engine as sde
 from sde_engine.alignment import cka, cosine
-from sde_engine.dynamics.gradient_flow import GradientFlow
-from sde_engine.dynamics.sgd import Sgd
-from sde_engine.kernel import Hyper
-from sde_engine.network import NetworkModel, Sampler, families, simulate_network
-from sde_engine.plot.look import SDE, SGD, figure
+from sde_engine.network import families
 from sde_engine.theory.embedded_linear import EmbeddedLinear
 
 OUT, FIGURES = Path("data/out"), Path("docs/figures")
-REPLICAS, HYPER = 4, Hyper(0.02, 1)
+REPLICAS, HYPER = 4, sde.Hyper(0.02, 1)
 V, SX, SE = np.array([[1.0, 0.3], [-0.2, 0.8]]), np.diag([1.0, 0.6]), np.diag([0.5, 0.05])
 LINEAR = {"A": ((2, 4, 2), np.eye(2)), "B": ((2, 3, 3, 2), np.array([[1.2, 0.5], [-0.3, 0.9]]))}
 LABEL_NOISE, PIXEL_NOISE = 0.5, 0.3
+PANELS = {
+    "linear": ("linear networks A (2 layers), B (3); universal kernel K", "1 - cosine of the kernels", "log"),
+    "digits": ("ReLU on digits: A sees pixels, B edges", "centred kernel alignment", "linear"),
+}
 
 
-def observing(made: NetworkModel, kernels) -> NetworkModel:
+def observing(made: sde.NetworkModel, kernels) -> sde.NetworkModel:
     """Return the network with the kernels of its hidden layers, (layers, inputs, inputs), as an observable."""
-    return NetworkModel(made.init, made.loss, made.data, made.symmetries, {"kernels": kernels}, made.name)
+    return sde.NetworkModel(made.init, made.loss, made.data, made.symmetries, {"kernels": kernels}, made.name)
 
 
-def linear(widths: tuple[int, ...], view: np.ndarray) -> NetworkModel:
+def linear(widths: tuple[int, ...], view: np.ndarray) -> sde.NetworkModel:
     """Return a linear network that sees the data through a view; x^T K x' is its kernel of the inputs."""
 
     def example(z):
@@ -53,7 +55,7 @@ def linear(widths: tuple[int, ...], view: np.ndarray) -> NetworkModel:
             found.append(below.T @ below)
         return jnp.stack(found)
 
-    made = families.embedded_deep_linear(widths, Sampler(4, example), inner=view, outer=np.eye(2))
+    made = families.embedded_deep_linear(widths, sde.Sampler(4, example), inner=view, outer=np.eye(2))
     return observing(made, kernels)
 
 
@@ -63,7 +65,7 @@ def edges() -> np.ndarray:
     return 2.1 * np.eye(64) - 2.0 * np.kron(blur, blur)
 
 
-def digits(widths: tuple[int, ...], view: np.ndarray, scales: tuple[float, ...]) -> NetworkModel:
+def digits(widths: tuple[int, ...], view: np.ndarray, scales: tuple[float, ...]) -> sde.NetworkModel:
     """Return a ReLU network on a view of the digits, fresh noise on pixels and labels; kernels on 200 of them."""
     x, label = load_digits(return_X_y=True)
     pixels, classes = (x - x.mean(axis=0)) / 8.0, np.eye(10)[label]
@@ -80,26 +82,32 @@ def digits(widths: tuple[int, ...], view: np.ndarray, scales: tuple[float, ...])
             found.append(hidden @ hidden.T)
         return jnp.stack(found)
 
-    return observing(families.relu_perceptron(widths, Sampler(75, example), scales=scales), kernels)
+    return observing(families.relu_perceptron(widths, sde.Sampler(75, example), scales=scales), kernels)
 
 
-def averaged(net: NetworkModel, updates: int) -> np.ndarray:
+def averaged(net: sde.NetworkModel, updates: int) -> np.ndarray:
     """Return the kernels under SGD, averaged over the last third of each run, (replicas, layers, inputs, inputs)."""
-    how = {"paths": 1, "updates": updates, "burn_in": 2.0 / 3.0, "every": max(1, updates // 2000)}
-    return np.stack([simulate_network(net, Sgd(), HYPER, seed=1 + r, **how).kernels.values for r in range(REPLICAS)])
+    how = {"paths": 1, "updates": updates, "burn_in": 2.0 / 3.0, "windows": 30, "every": max(1, updates // 2000)}
+    how["observables"] = ["kernels"]
+    seeds = range(1, 1 + REPLICAS)
+    runs = [sde.simulate(net, sde.Sgd(), HYPER, seed=seed, start=net.start(seed), **how) for seed in seeds]
+    return np.stack([ds.kernels.values for ds in runs])
 
 
-def descended(net: NetworkModel, dynamics, batch: int, updates: int, examples: int) -> np.ndarray:
+def descended(net: sde.NetworkModel, dynamics, batch: int, updates: int, examples: int) -> np.ndarray:
     """Return the kernels where descent on stored examples ends, from the starts of the runs under SGD."""
     start = np.stack([net.flatten(net.start(1 + r)) for r in range(REPLICAS)])
-    hyper, stored = Hyper(HYPER.eta, batch), net.stored(examples, seed=9)
-    end = simulate_network(stored, dynamics, hyper, paths=REPLICAS, updates=updates, seed=1, start=start)
-    return np.stack([net.observables["kernels"](net.unflatten(theta)) for theta in end.theta_final.values])
+    hyper, stored = sde.Hyper(HYPER.eta, batch), net.stored(examples, seed=9)
+    how = {"paths": REPLICAS, "updates": updates, "every": updates, "burn_in": 0, "observables": ["kernels"]}
+    end = sde.simulate(stored, dynamics, hyper, seed=1, start=start, **how)
+    return end.kernels_final.values
 
 
 def table(kernels: dict[str, np.ndarray], alignment) -> dict[str, tuple[float, float]]:
-    """Return the alignments of all pairs of layers, their means and standard errors over replicas."""
-    layers = {f"{name}{i + 1}": k[:, i] for name, k in kernels.items() for i in range(k.shape[1])}
+    """Return the alignments of all pairs of hidden layers, their means and standard errors over replicas."""
+    layers = {}
+    for name, k in kernels.items():
+        layers |= {name + (f"{i + 1}" if k.shape[1] > 1 else ""): k[:, i] for i in range(k.shape[1])}
     found = {}
     for one, two in combinations(layers, 2):
         values = [alignment(a, b) for a, b in zip(layers[one], layers[two], strict=True)]
@@ -112,7 +120,7 @@ def linear_tables(part: float) -> dict[str, dict]:
     nets = {name: linear(*args) for name, args in LINEAR.items()}
     exact = np.stack([EmbeddedLinear(V, SX, SE, 2).kernel[None]] * REPLICAS)
     sgd = {name: averaged(net, round(part * 200_000)) for name, net in nets.items()}
-    flow = {name: descended(net, GradientFlow(), 1, round(part * 20_000), 4000) for name, net in nets.items()}
+    flow = {name: descended(net, sde.GradientFlow(), 1, round(part * 20_000), 4000) for name, net in nets.items()}
     return {"SGD": table(sgd | {"K": exact}, cosine), "gradient flow": table(flow | {"K": exact}, cosine)}
 
 
@@ -120,43 +128,42 @@ def digits_tables(part: float) -> dict[str, dict]:
     """Return the alignments of the pair on digits."""
     nets = {"A": digits((64, 48, 10), np.eye(64), (1.5, 0.5)), "B": digits((64, 32, 32, 10), edges(), (1.5, 1.0, 0.5))}
     sgd = {name: averaged(net, round(part * 100_000)) for name, net in nets.items()}
-    descent, examples = Sgd(sampling="without_replacement"), 400
+    descent, examples = sde.Sgd(sampling="without_replacement"), 400
     end = {name: descended(net, descent, examples, round(part * 5_000), examples) for name, net in nets.items()}
     return {"SGD": table(sgd, cka), "gradient descent": table(end, cka)}
 
 
-def draw(ax, tables: dict[str, dict], title: str, label: str, misalignment: bool) -> None:
-    """Draw alignments, or what is missing to 1 on a logarithmic axis, with two standard errors."""
-    for (name, found), colour, shift in zip(tables.items(), (SGD, SDE), (-0.08, 0.08), strict=True):
+def draw(ax, tables: dict[str, dict], case: str) -> None:
+    """Draw alignments, or for linear networks what is missing to 1, with two standard errors."""
+    for (name, found), colour, shift in zip(tables.items(), ("#d55e00", "#0072b2"), (-0.08, 0.08), strict=True):
         mean, error = np.array(list(found.values())).T
-        values = 1.0 - mean if misalignment else mean
-        ax.errorbar(
-            np.arange(len(found)) + shift, values, 2 * error, fmt="o", ms=5, capsize=2, color=colour, label=name
-        )
-    ax.set_xticks(range(len(found)), [pair.replace(" ", "\n") for pair in found])
-    ax.set(title=title, ylabel=label, xlabel="pair of layers", yscale="log" if misalignment else "linear")
+        values = 1.0 - mean if case == "linear" else mean
+        places = np.arange(len(found)) + shift
+        ax.errorbar(places, values, 2 * error, fmt="o", ms=5, capsize=2, color=colour, label=name)
+    ax.set_xticks(range(len(found)), list(found))
+    title, label, scale = PANELS[case]
+    ax.set(title=title, ylabel=label, xlabel="pair of layers", yscale=scale)
     ax.legend(frameon=False)
 
 
 def main() -> None:
-    part = 0.004 if "--quick" in sys.argv else 1.0
+    quick = "--quick" in sys.argv
+    part = 0.004 if quick else 1.0
     OUT.mkdir(parents=True, exist_ok=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
-    made = figure(9.6, 3.6)
+    made = Figure(figsize=(9.6, 3.6), layout="constrained")
     axes = made.subplots(1, 2, width_ratios=(3, 2))
-    linears, digit = linear_tables(part), digits_tables(part)
-    draw(axes[0], linears, "linear networks A (2 layers), B (3), universal kernel K", "1 - cosine of kernels", True)
-    draw(axes[1], digit, "ReLU on digits: A pixels, B edges", "centred kernel alignment", False)
-    made.savefig(FIGURES / "platonic_alignment.png", dpi=120)
-    saved = {}
-    for case, tables in {"linear": linears, "digits": digit}.items():
-        for name, found in tables.items():
+    saved, coords = {}, {"quantity": ["mean", "standard error"]}
+    cases = {"linear": linear_tables} if quick else {"linear": linear_tables, "digits": digits_tables}
+    for ax, (case, tables_of) in zip(axes, cases.items(), strict=False):
+        for name, found in (tables := tables_of(part)).items():
             for pair, (mean, error) in found.items():
                 print(f"{case:8s}{name:18s}{pair:8s}{mean:.5f} +- {error:.5f}")
             saved[f"{case}_{name.replace(' ', '_')}"] = ((f"{case}_pair", "quantity"), np.array(list(found.values())))
-    pairs = {"linear_pair": list(linears["SGD"]), "digits_pair": list(digit["SGD"])}
-    data = xarray.Dataset(saved, pairs | {"quantity": ["mean", "standard error"]})
-    data.to_netcdf(OUT / "platonic.h5", engine="h5netcdf", invalid_netcdf=False)
+        coords[f"{case}_pair"] = list(found)
+        draw(ax, tables, case)
+    made.savefig(FIGURES / "platonic_alignment.png", dpi=120)
+    xarray.Dataset(saved, coords).to_netcdf(OUT / "platonic.h5", engine="h5netcdf", invalid_netcdf=False)
 
 
 if __name__ == "__main__":

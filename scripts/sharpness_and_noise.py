@@ -14,19 +14,20 @@ from pathlib import Path
 import jax.numpy as jnp
 import numpy as np
 import xarray
+from matplotlib.figure import Figure
 
-from sde_engine.dynamics.sgd import Sgd
-from sde_engine.kernel import Hyper
-from sde_engine.network import NetworkModel, Sampler, families, simulate_network
+import sde_engine as sde
+from sde_engine.network import families
 from sde_engine.network.sharpness import edge_of_stability
-from sde_engine.plot.look import SDE, SGD, THEORY, figure
 from sde_engine.theory.embedded_linear import EmbeddedLinear
 
 OUT, FIGURES = Path("data/out"), Path("docs/figures")
 RATIOS = (1.0, 3.0, 9.0, 27.0)  # larger over smaller variance of the label noise
 ETAS = (0.04, 0.02)
 STARTS = {"a flatter": 1.0, "a sharper": 2.0}  # the flattest minimum with W_1 times and W_2 divided by this
-PUBLISHED = {"isotropic": (10.0, 10.0), "anisotropic": (10.0, 0.1)}
+BLUE, RED, YELLOW, BLACK = "#0072b2", "#d55e00", "#e69f00", "#222222"
+WATCHED = ("hessian_trace",)
+PUBLISHED = {"anisotropic": (10.0, 0.1), "isotropic": (10.0, 10.0)}
 
 
 def law(ratio: float) -> EmbeddedLinear:
@@ -34,10 +35,10 @@ def law(ratio: float) -> EmbeddedLinear:
     return EmbeddedLinear(np.eye(2), np.eye(2), np.diag([ratio, 1.0]) / (2.0 * (1.0 + ratio)), 2)
 
 
-def network(depth: int, width: int, noise: np.ndarray) -> NetworkModel:
+def network(depth: int, width: int, noise: np.ndarray) -> sde.NetworkModel:
     """Return a linear network for y = x + noise in two dimensions, its trace of the Hessian observed."""
     root = np.sqrt(noise)
-    data = Sampler(4, lambda z: (z[:2], z[:2] + jnp.asarray(root) @ z[2:]))
+    data = sde.Sampler(4, lambda z: (z[:2], z[:2] + jnp.asarray(root) @ z[2:]))
     made = families.deep_linear((2, *[width] * (depth - 1), 2), data)
 
     def trace(p):
@@ -49,7 +50,9 @@ def network(depth: int, width: int, noise: np.ndarray) -> NetworkModel:
             above.append(above[-1] @ weight)
         return sum(jnp.sum(a * a) * jnp.sum(b * b) for a, b in zip(below, above[::-1], strict=True))
 
-    return NetworkModel(made.init, made.loss, made.data, made.symmetries, {"hessian_trace": trace}, f"linear_{depth}")
+    return sde.NetworkModel(
+        made.init, made.loss, made.data, made.symmetries, {"hessian_trace": trace}, f"linear_{depth}"
+    )
 
 
 def from_two_starts(ratio: float, part: float) -> list[list[xarray.Dataset]]:
@@ -57,10 +60,16 @@ def from_two_starts(ratio: float, part: float) -> list[list[xarray.Dataset]]:
     net, flattest = network(2, 3, law(ratio).noise_covariance), law(1.0).weights((3,), seed=1)
     found = []
     for eta in ETAS:
-        how = {"paths": 16, "updates": round(part * 240.0 / eta**2), "windows": 240, "burn_in": 0.5}
+        how = {
+            "paths": 16,
+            "updates": round(part * 240.0 / eta**2),
+            "windows": 240,
+            "burn_in": 0.5,
+            "observables": WATCHED,
+        }
         starts = [{"W": [factor * flattest[0], flattest[1] / factor]} for factor in STARTS.values()]
-        hyper = Hyper(eta, 1)
-        found.append([simulate_network(net, Sgd(), hyper, seed=3 + i, start=s, **how) for i, s in enumerate(starts)])
+        hyper = sde.Hyper(eta, 1)
+        found.append([sde.simulate(net, sde.Sgd(), hyper, seed=3 + i, start=s, **how) for i, s in enumerate(starts)])
     return found
 
 
@@ -85,14 +94,22 @@ def report(ratio: float, by_eta: list[list[xarray.Dataset]]) -> tuple[np.ndarray
     return means, errors
 
 
-def published(part: float) -> dict[str, xarray.Dataset]:
+def published(part: float, names: list[str]) -> dict[str, xarray.Dataset]:
     """Return three layers of width 2 from the flattest minimum; eta = 0.01 of the full loss is 0.02 of the half loss."""
-    found, hyper = {}, Hyper(0.02, 10)
-    for name, sizes in PUBLISHED.items():
-        net = network(3, 2, np.diag(np.square(sizes)))
-        how = {"paths": 8, "updates": round(part * 100_000), "seed": 5, "burn_in": 0.9, "windows": 100}
-        ds = found[name] = simulate_network(net, Sgd(), hyper, start={"W": [np.eye(2)] * 3}, **how)
-        edges = [edge_of_stability(net.stored(200, seed=6), hyper, theta) for theta in ds.theta_final.values]
+    found, hyper = {}, sde.Hyper(0.02, 10)
+    for name in names:
+        net = network(3, 2, np.diag(np.square(PUBLISHED[name])))
+        how = {
+            "paths": 8,
+            "updates": round(part * 100_000),
+            "seed": 5,
+            "burn_in": 0.9,
+            "windows": 100,
+            "observables": WATCHED,
+        }
+        ds = found[name] = sde.simulate(net, sde.Sgd(), hyper, start={"W": [np.eye(2)] * 3}, **how)
+        stored = net.stored(200, seed=6)
+        edges = [edge_of_stability(stored, hyper, theta) for theta in ds.theta_final.values]
         print(
             f"published setting, {name}: Tr H {float(ds.hessian_trace):.1f} +- {float(ds.hessian_trace_stderr):.1f} "
             f"after {ds.attrs['time'] / hyper.eta:.0f} updates, eta lambda_max {np.mean(edges):.2f}, at most {max(edges):.2f}"
@@ -100,54 +117,51 @@ def published(part: float) -> dict[str, xarray.Dataset]:
     return found
 
 
-def draw_traces(ax, runs: list[xarray.Dataset], title: str) -> None:
-    """Draw Tr H in time with bands of two standard errors."""
-    for ds, name, colour in zip(runs, STARTS, (SDE, SGD), strict=True):
-        mean, band = ds.hessian_trace_trace.values, 2.0 * ds.hessian_trace_trace_stderr.values
-        ax.plot(ds.time, mean, color=colour, label=f"from {name} minimum")
-        ax.fill_between(ds.time, mean - band, mean + band, color=colour, alpha=0.25, linewidth=0)
-    ax.set(xscale="log", xlabel="t = eta * updates", ylabel="Tr H", title=title)
+def trace(ax, ds: xarray.Dataset, colour: str, label: str) -> None:
+    """Draw Tr H in time with a band of two standard errors."""
+    mean, band = ds.hessian_trace_trace.values, 2.0 * ds.hessian_trace_trace_stderr.values
+    ax.plot(ds.time, mean, color=colour, label=label)
+    ax.fill_between(ds.time, mean - band, mean + band, color=colour, alpha=0.25, linewidth=0)
+    ax.set(xlabel="t = eta * updates", ylabel="Tr H")
 
 
 def draw(path: Path, runs: dict[float, list], table: np.ndarray, last: dict[str, xarray.Dataset]) -> None:
     """Save the traces of two noises, the trace against the anisotropy, and the published setting."""
-    made = figure(9.6, 6.4)
+    made = Figure(figsize=(9.6, 6.4), layout="constrained")
     axes = made.subplots(2, 2)
-    for ax, ratio in zip(axes[0], (RATIOS[0], RATIOS[-1]), strict=True):
-        draw_traces(ax, runs[ratio][-1], f"label noise {ratio:g} : 1, eta = {ETAS[-1]:g}")
-        ax.axhline(law(ratio).hessian_trace(), color=THEORY, linestyle="--", linewidth=1.0, label="theory, eta -> 0")
-        ax.axhline(law(ratio).flattest_trace(), color=THEORY, linestyle=":", linewidth=1.0, label="flattest minimum")
-        ax.legend(frameon=False, fontsize=8)
-    line = np.geomspace(1.0, 1.4 * RATIOS[-1], 60)
+    ratios = list(runs)
+    for ax, ratio in zip(axes[0], (ratios[0], ratios[-1]), strict=True):
+        for ds, name, colour in zip(runs[ratio][-1], STARTS, (BLUE, RED), strict=True):
+            trace(ax, ds, colour, f"from {name} minimum")
+        ax.axhline(law(ratio).hessian_trace(), color=BLACK, linestyle="--", linewidth=1.0, label="theory, eta -> 0")
+        ax.set(xscale="log", title=f"variances of the label noise {ratio:g} : 1, eta = {ETAS[-1]:g}")
+    line = np.geomspace(1.0, 1.4 * ratios[-1], 60)
     ax = axes[1, 0]
-    ax.plot(line, [law(r).hessian_trace() for r in line], color=THEORY, linestyle="--", label="theory, eta -> 0")
-    for i, (eta, colour) in enumerate(zip(ETAS, ("#e69f00", SGD), strict=True)):
-        ax.errorbar(
-            RATIOS, table[:, 0, i], 2 * table[:, 1, i], color=colour, fmt="o", ms=4, label=f"SGD, eta = {eta:g}"
-        )
-    ax.axhline(law(1.0).flattest_trace(), color=THEORY, linestyle=":", linewidth=1.0, label="flattest minimum")
+    ax.plot(line, [law(r).hessian_trace() for r in line], color=BLACK, linestyle="--", label="theory, eta -> 0")
+    for i, (eta, colour) in enumerate(zip(ETAS, (YELLOW, RED), strict=True)):
+        mean, error = table[..., i].T
+        ax.errorbar(ratios, mean, 2.0 * error, color=colour, fmt="o", markersize=4, label=f"SGD, eta = {eta:g}")
     ax.set(xscale="log", xlabel="ratio of the variances of the label noise", ylabel="Tr H", title="where SGD ends")
-    ax.set_xticks(RATIOS, [f"{r:g}" for r in RATIOS], minor=False)
-    ax.legend(frameon=False, fontsize=8)
-    for (name, ds), colour in zip(last.items(), (SDE, SGD), strict=True):
-        mean, band = ds.hessian_trace_trace.values, 2.0 * ds.hessian_trace_trace_stderr.values
-        axes[1, 1].plot(ds.time, mean, color=colour, label=f"noise {PUBLISHED[name][0]:g}, {PUBLISHED[name][1]:g}")
-        axes[1, 1].fill_between(ds.time, mean - band, mean + band, color=colour, alpha=0.25, linewidth=0)
-    axes[1, 1].axhline(12.0, color=THEORY, linestyle=":", linewidth=1.0, label="flattest minimum")
-    axes[1, 1].set(xlabel="t = eta * updates", ylabel="Tr H", title="three layers, eta = 0.02, B = 10")
-    axes[1, 1].legend(frameon=False, fontsize=8)
+    ax.set_xticks(ratios, [f"{r:g}" for r in ratios])
+    ax.minorticks_off()
+    for (name, ds), colour in zip(last.items(), (RED, BLUE), strict=False):
+        trace(axes[1, 1], ds, colour, f"noise {PUBLISHED[name][0]:g} and {PUBLISHED[name][1]:g}")
+    axes[1, 1].set_title("three layers, eta = 0.02, B = 10")
+    for ax, flattest in zip(axes.flat, (8.0, 8.0, 8.0, 12.0), strict=True):
+        ax.axhline(flattest, color=BLACK, linestyle=":", linewidth=1.0, label="flattest minimum")
+        ax.legend(frameon=False, fontsize=8)
     made.savefig(path, dpi=110)
 
 
 def main() -> None:
-    part = 0.002 if "--quick" in sys.argv else 1.0
+    quick = "--quick" in sys.argv
+    part, ratios, names = (0.002, RATIOS[-1:], ["anisotropic"]) if quick else (1.0, RATIOS, list(PUBLISHED))
     OUT.mkdir(parents=True, exist_ok=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
-    runs = {ratio: from_two_starts(ratio, part) for ratio in RATIOS}
-    table = np.array([report(ratio, runs[ratio]) for ratio in RATIOS])
-    last = published(part)
-    draw(FIGURES / "sharpness_and_noise.png", runs, table, last)
-    coords = {"ratio": list(RATIOS), "quantity": ["mean", "standard error"], "eta": list(ETAS)}
+    runs = {ratio: from_two_starts(ratio, part) for ratio in ratios}
+    table = np.array([report(ratio, runs[ratio]) for ratio in ratios])
+    draw(FIGURES / "sharpness_and_noise.png", runs, table, published(part, names))
+    coords = {"ratio": list(ratios), "quantity": ["mean", "standard error"], "eta": list(ETAS)}
     saved = xarray.DataArray(table, coords, tuple(coords), "hessian_trace", {"long_name": "trace of the Hessian"})
     saved.to_dataset().to_netcdf(OUT / "sharpness.h5", engine="h5netcdf", invalid_netcdf=False)
 

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import xarray
+from scipy.stats import norm
+from sklearn.datasets import load_digits
 
 from sde_engine.alignment import linear_kernels
 from sde_engine.network.sharpness import hessian_trace
@@ -45,12 +47,11 @@ def test_a_figure_of_the_documentation_is_small(name: str) -> None:
 
 def test_the_balance_script_finds_small_batches_nearer_to_balance(quick_run: Any, tmp_path: Path) -> None:
     lines = quick_run("balance_relu_digits").splitlines()
-    worst = [float(line.split()[5]) for line in lines if "largest over smallest layer" in line]
-    assert len(worst) == 4
+    worst = [float(line.split()[4]) for line in lines if "largest over smallest layer" in line]
+    assert len(worst) == 2
     assert 1.0 < worst[0] < worst[1]  # B = 1 against B = 256
-    assert 1.0 < worst[2] < worst[3]
-    assert drawn(tmp_path, "balance_relu", "balance_digits")
-    with xarray.open_dataset(tmp_path / "data" / "out" / "balance_digits.h5") as ds:
+    assert drawn(tmp_path, "balance_relu")
+    with xarray.open_dataset(tmp_path / "data" / "out" / "balance_relu.h5", engine="h5netcdf") as ds:
         assert ds.sizes["replica"] == 2
 
 
@@ -61,11 +62,24 @@ def test_a_neuron_that_is_dead_has_no_ratio() -> None:
     assert np.allclose(script("balance_relu_digits")["neuron_ratios"](ds), [[0.5, 1.0, np.nan, np.nan]], equal_nan=True)
 
 
+@pytest.mark.parametrize(("name", "settings"), [("balance_relu_digits", (0.0, 0.0)), ("platonic_alignment", None)])
+def test_a_script_draws_every_digit_and_its_class(name: str, settings: tuple[float, float] | None) -> None:
+    """The first of the normals picks a digit; the others are the noise of labels and pixels."""
+    names = script(name)
+    law = names["digits_law"](*settings) if settings else names["digits"]((64, 4, 10), np.eye(64), (1.0, 1.0)).data
+    x, label = load_digits(return_X_y=True)
+    for quantile, row in ((1e-9, 0), (0.5, 898), (1.0 - 1e-9, 1796)):
+        z = np.zeros(75)
+        z[0] = norm.ppf(quantile)
+        pixels, classes = law.example(z)
+        assert np.allclose(pixels, (x[row] - x.mean(axis=0)) / 8.0, atol=1e-5)
+        assert np.argmax(classes) == label[row]
+
+
 def test_the_alignment_script_compares_all_pairs_of_layers(quick_run: Any, tmp_path: Path) -> None:
     out = quick_run("platonic_alignment")
     rows = [line.split() for line in out.splitlines()]
     assert len([row for row in rows if row[0] == "linear"]) == 12
-    assert len([row for row in rows if row[0] == "digits"]) == 6
     assert all(0.0 <= float(row[-3]) <= 1.0 for row in rows)
     assert drawn(tmp_path, "platonic_alignment")
 
@@ -83,8 +97,7 @@ def test_the_kernels_of_the_alignment_script_are_those_of_the_library() -> None:
 
 def test_the_sharpness_script_prints_traces_beside_the_closed_form(quick_run: Any, tmp_path: Path) -> None:
     out = quick_run("sharpness_and_noise")
-    assert out.count("from a flatter start") == 8
-    assert "closed form 8.000, flattest minimum 8.000" in out  # isotropic noise: the flattest
+    assert out.count("from a flatter start") == 2
     assert "closed form 12.235, flattest minimum 8.000" in out
     assert drawn(tmp_path, "sharpness_and_noise")
 
@@ -101,6 +114,6 @@ def test_the_trace_of_the_sharpness_script_is_that_of_the_hessian(depth: int) ->
 
 def test_the_comparison_on_digits_prints_gaps_in_standard_errors(quick_run: Any, tmp_path: Path) -> None:
     lines = quick_run("sde_vs_sgd_digits").splitlines()
-    assert len([line for line in lines if "standard errors" in line]) == 8
+    assert len([line for line in lines if "standard errors" in line]) == 4
     assert all(np.isfinite(float(line.split()[-3])) for line in lines)
     assert drawn(tmp_path, "sde_vs_sgd_digits")
