@@ -126,8 +126,6 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     # dynamics
     ("dynamics is 'sgd'; a dynamics object is accepted, such as Sgd", simulated(dynamics="sgd")),
     ("dynamics is <class .*; a dynamics object is accepted", simulated(dynamics=Sgd)),
-    ("implicit is True, but the flow of this model takes Runge-Kutta steps", kernel(GradientFlow(implicit=True))),
-    ("atol is 0.5, but the flow of this model takes Runge-Kutta steps", kernel(EntropicFlow(atol=0.5))),
     ("dynamics is 3; a name, a table with a kind", lambda: from_spec(3)),
     ("unknown dynamics 'sdg'; did you mean 'sgd'", lambda: from_spec("sdg")),
     (
@@ -213,8 +211,6 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
         "compare runs several dynamics and a checkpoint is that of one",
         lambda: compare(COIN, [Sgd()], HYPER, paths=8, seed=1, updates=4, checkpoint="run.npz"),
     ),
-    ("dynamics is 'sgd'; a dynamics object is accepted, such as Sgd", lambda: compare(COIN, "sgd", HYPER)),  # type: ignore[arg-type]
-    ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", lambda: lyapunov(COIN, 0.1)),  # type: ignore[arg-type]
     ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
     (
         "tolerance is None; a network runs on 'jax' and its own threads",
