@@ -37,7 +37,13 @@ class Route(StrEnum):
     all = "all"
 
 
-Method = Annotated[Route, typer.Option(help="Route to the law; all sets those that apply side by side.")]
+Method = Annotated[
+    Route | None,
+    typer.Option(
+        help="Route to the law; all sets those that apply side by side. If none is given: fokker_planck for the SDE, "
+        "transfer_operator for discrete dynamics."
+    ),
+]
 Mover = Annotated[str, typer.Option(help=MOVERS)]
 Variable = Annotated[
     str | None, typer.Option(help="Variable of a law on a line; the model's first observable if none.")
@@ -51,7 +57,7 @@ def stationary(
     eta: Eta,
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
-    method: Method = Route.fokker_planck,
+    method: Method = None,
     dynamics: Mover = "langevin",
     observable: Variable = None,
     seed: Key = None,
@@ -73,12 +79,13 @@ def stationary(
     from sde_engine.store.single import refuse_unwritable
 
     found_model, moves = loaded(model, settings, csv), mover(dynamics)
+    route = method or (Route.fokker_planck if moves.kind == "langevin" else Route.transfer_operator)
     if output is not None:
         refuse_unwritable(output)
     law = find_law(
         found_model,
         Hyper(eta, batch, weight_decay),
-        method=method.value,
+        method=route.value,
         dynamics=moves,
         observable=observable,
         paths=paths,
@@ -100,11 +107,13 @@ def _print_law(law: Any, title: str, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"laws": rows, "agreement": law.agreement, "distances": _plain(law.distances)}))
         return
-    table = new_table(title, "route", "law", "", "mean", "variance", "verdict")
+    table = new_table(title, "route", "law", "", "mean", "variance")
     for row in rows:
         mean, variance = (with_error(row[name], row[f"{name}_error"]) for name in ("mean", "variance"))
-        table.add_row(row["method"], row["law"], row["variable"], mean, variance, row["verdict"])
+        table.add_row(row["method"], row["law"], row["variable"], mean, variance)
     show(table)
+    for verdict in dict.fromkeys(f"{row['method']}: {row['verdict']}" for row in rows):
+        print(verdict)
     if law.agreement:
         print(law.agreement)
 
@@ -118,7 +127,7 @@ def potential(
     eta: Eta,
     batch: Batch = 1,
     weight_decay: Decay = 0.0,
-    method: Method = Route.fokker_planck,
+    method: Annotated[Route, typer.Option(help="Route to the law.")] = Route.fokker_planck,
     dynamics: Mover = "langevin",
     observable: Variable = None,
     seed: Key = None,
