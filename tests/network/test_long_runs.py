@@ -32,7 +32,7 @@ def test_a_sweep_of_a_network_named_by_its_module_is_that_of_its_cells(tmp_path)
     sweep = sde.Sweep(
         model="my_networks:regression",
         parameters={"count": 16},
-        axes={"eta": [0.02, 0.05], "batch": [4], "noise": [0.0, 0.3]},
+        axes={"eta": [0.02, 0.05], "batch": [4], "noise": [0.3]},
         dynamics=["sgd", {"kind": "langevin", "dt": 0.01}],
         observables=["loss", "charge_neurons"],
         histograms=[{"observable": "loss", "bins": 5, "low": 0.0, "high": 1.0}],
