@@ -115,18 +115,19 @@ def table(kernels: dict[str, np.ndarray], alignment) -> dict[str, tuple[float, f
     return found
 
 
-def linear_tables(part: float) -> dict[str, dict]:
-    """Return the alignments of the linear pair, with the universal kernel K as one more layer."""
-    nets = {name: linear(*args) for name, args in LINEAR.items()}
+def linear_tables(part: float, names: str) -> dict[str, dict]:
+    """Return the alignments of linear networks, with the universal kernel K as one more layer."""
+    nets = {name: linear(*LINEAR[name]) for name in names}
     exact = np.stack([EmbeddedLinear(V, SX, SE, 2).kernel[None]] * REPLICAS)
     sgd = {name: averaged(net, round(part * 200_000)) for name, net in nets.items()}
     flow = {name: descended(net, sde.GradientFlow(), 1, round(part * 20_000), 4000) for name, net in nets.items()}
     return {"SGD": table(sgd | {"K": exact}, cosine), "gradient flow": table(flow | {"K": exact}, cosine)}
 
 
-def digits_tables(part: float) -> dict[str, dict]:
-    """Return the alignments of the pair on digits."""
-    nets = {"A": digits((64, 48, 10), np.eye(64), (1.5, 0.5)), "B": digits((64, 32, 32, 10), edges(), (1.5, 1.0, 0.5))}
+def digits_tables(part: float, names: str) -> dict[str, dict]:
+    """Return the alignments of networks on digits."""
+    both = {"A": ((64, 48, 10), np.eye(64), (1.5, 0.5)), "B": ((64, 32, 32, 10), edges(), (1.5, 1.0, 0.5))}
+    nets = {name: digits(*both[name]) for name in names}
     sgd = {name: averaged(net, round(part * 100_000)) for name, net in nets.items()}
     descent, examples = sde.Sgd(sampling="without_replacement"), 400
     end = {name: descended(net, descent, examples, round(part * 5_000), examples) for name, net in nets.items()}
@@ -148,7 +149,7 @@ def draw(ax, tables: dict[str, dict], case: str) -> None:
 
 def main() -> None:
     quick = "--quick" in sys.argv
-    part = 0.004 if quick else 1.0
+    part, names = (0.004, "B") if quick else (1.0, "AB")
     OUT.mkdir(parents=True, exist_ok=True)
     FIGURES.mkdir(parents=True, exist_ok=True)
     made = Figure(figsize=(9.6, 3.6), layout="constrained")
@@ -156,7 +157,7 @@ def main() -> None:
     saved, coords = {}, {"quantity": ["mean", "standard error"]}
     cases = {"linear": linear_tables} if quick else {"linear": linear_tables, "digits": digits_tables}
     for ax, (case, tables_of) in zip(axes, cases.items(), strict=False):
-        for name, found in (tables := tables_of(part)).items():
+        for name, found in (tables := tables_of(part, names)).items():
             for pair, (mean, error) in found.items():
                 print(f"{case:8s}{name:18s}{pair:8s}{mean:.5f} +- {error:.5f}")
             saved[f"{case}_{name.replace(' ', '_')}"] = ((f"{case}_pair", "quantity"), np.array(list(found.values())))
