@@ -61,8 +61,10 @@ class NetworkModel:
 
     Notes
     -----
-    Double precision is enabled for the length of each call of the engine (`sde_engine.network.precision`). Arrays live
-    on JAX's default device; a run copies to the host once a window, never within one.
+    Double precision is enabled for the length of each call of the engine (`sde_engine.network.precision`). Examples and
+    states live on JAX's default device: choose it by `JAX_PLATFORMS`, or by `with jax.default_device(...)` around the
+    first use of the network and its runs. A run copies states and statistics to the host once a window, never within
+    one; snapshots are evaluated there. Accelerators without fast doubles want dtype=float32.
     """
 
     init: Any

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_engine.errors import SdeEngineError, SpecError
+from sde_engine.kinds import is_network
 from sde_engine.runner.verdict import ADDED, verdict
 from sde_engine.stepping import work_of_update
 from sde_engine.store.grid import STATUS, Axis, Layout
@@ -178,7 +179,7 @@ def compute(plan: Plan, block: Block) -> tuple[dict[str, np.ndarray], Receipt]:
 def _measure(plan: Plan, cell: Cell) -> Mapping[str, np.ndarray]:
     model, dynamics = plan.models[cell.index[1:-3]], plan.dynamics[cell.index[0]]
     with plan.compiling.once(cell.index[:-3]) as first:
-        if first:
+        if first and not is_network(model):  # a network's program is that of its own number of paths and looks
             plan.engine.measure(model, dynamics, cell.hyper, plan.engine.shortest(plan.run), threads=1)
     begun = time.perf_counter()
     found = plan.engine.measure(model, dynamics, cell.hyper, plan.run, threads=1)

@@ -46,12 +46,12 @@ def _status(numbers: Mapping[str, np.ndarray]) -> str:
     if numbers.get("diverged_fraction", 0.0) > 0.0:
         return "diverged"
     means = [numbers[name.removesuffix("_rhat")] for name in numbers if name.endswith("_rhat")]
-    return "ok" if np.isfinite(means).all() else "nonfinite"
+    return "ok" if all(np.isfinite(mean).all() for mean in means) else "nonfinite"
 
 
 def _converged(numbers: Mapping[str, np.ndarray]) -> bool:
-    mixed = all(value <= R_HAT for name, value in numbers.items() if name.endswith("_rhat"))  # NaN is not
-    enough = all(value >= ESS for name, value in numbers.items() if name.endswith("_ess"))
+    mixed = all(np.all(value <= R_HAT) for name, value in numbers.items() if name.endswith("_rhat"))  # NaN is not
+    enough = all(np.all(value >= ESS) for name, value in numbers.items() if name.endswith("_ess"))
     drift, error = (numbers.get(f"log_distance_drift{end}", np.asarray(0.0)) for end in ("", "_stderr"))
     moves = abs(drift) > DRIFT * error and abs(drift) * numbers.get("duration", np.asarray(np.inf)) > NEGLIGIBLE
     return bool(mixed and enough and not moves)

@@ -15,6 +15,7 @@ import pytest
 import sde_engine
 from sde_engine.discovery import load_model
 from sde_engine.dynamics import from_spec
+from sde_engine.dynamics.entropic_flow import EntropicFlow
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
@@ -87,9 +88,13 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
-    ("is a dict; a Model or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
+    ("is a dict; a Model, a NetworkModel or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
     ("parameter noise of outside_model:MODEL is 'loud'; a number", model("outside_model:MODEL", noise="loud")),
     ("unknown parameter of outside_model:MODEL 'nois'; did you mean 'noise'", model("outside_model:MODEL", nois=0.1)),
+    (
+        "'outside_network:NET' is a network and takes no parameters; name a function",
+        model("outside_network:NET", w=1.0),
+    ),
     # data
     ("data row 1 is .*; two numbers x,y are accepted", table(__file__)),
     ("unknown law of examples 'gausian'; did you mean 'gaussian'", model("two_layer_scalar", law="gausian")),
@@ -111,11 +116,16 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("noise_kind is 'additiv'; accepted: additive", lambda: replace(COIN, noise_kind="additiv")),
     ("log_chart has 1 rows, but the model has 2 components", lambda: replace(COIN, log_chart=((1.0, 1.0),))),
     # hyperparameters
+    ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", simulated(hyper=0.1)),  # type: ignore[arg-type]
     ("eta is 0.0; a finite learning rate above 0", simulated(hyper=Hyper(0.0))),
     ("eta is '0.1'; a finite learning rate above 0", simulated(hyper=Hyper("0.1"))),  # type: ignore[arg-type]
     ("batch is 1.5; a whole number of examples", simulated(hyper=Hyper(0.1, 1.5))),  # type: ignore[arg-type]
     ("weight_decay is -1; a finite number, 0 or more", simulated(hyper=Hyper(0.1, 1, -1))),
     # dynamics
+    ("dynamics is 'sgd'; a dynamics object is accepted, such as Sgd", simulated(dynamics="sgd")),
+    ("dynamics is <class .*; a dynamics object is accepted", simulated(dynamics=Sgd)),
+    ("implicit is True, but the flow of this model takes Runge-Kutta steps", kernel(GradientFlow(implicit=True))),
+    ("atol is 0.5, but the flow of this model takes Runge-Kutta steps", kernel(EntropicFlow(atol=0.5))),
     ("dynamics is 3; a name, a table with a kind", lambda: from_spec(3)),
     ("unknown dynamics 'sdg'; did you mean 'sgd'", lambda: from_spec("sdg")),
     (
@@ -168,6 +178,14 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
+    (
+        "backend is 'numba' and threads is None; a network runs on 'jax'",
+        lambda: simulated(load_model("outside_network:NET"), backend="numba")(),
+    ),
+    (
+        "compare runs several dynamics and a checkpoint is that of one",
+        lambda: compare(COIN, [Sgd()], HYPER, paths=8, seed=1, updates=4, checkpoint="run.npz"),
+    ),
     (r"start has shape \(1, 3\); finite states of 2 numbers", simulated(start=(1.0, 2.0, 3.0))),
     ("start has shape .*; finite states of 2 numbers", simulated(start=(float("nan"), 1.0))),
     ("start is 'here'; one state of 2 numbers", simulated(start="here")),
