@@ -121,7 +121,8 @@ class NetworkModel:
     @in_double
     def structure(self) -> Structure:
         """Names and places of the leaves in the vector of parameters."""
-        params = self.start(0)
+        shapes = jax.eval_shape(self.start, 0) if self.draws_starts else self.start(0)
+        params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         flat, unflatten = ravel_pytree(params)
         found, _ = jax.tree_util.tree_flatten_with_path(params)
         ends = np.cumsum([np.size(leaf) for _, leaf in found])
@@ -139,8 +140,19 @@ class NetworkModel:
     @in_double
     def start(self, seed: int, path: Any = 0) -> Any:
         """Return the initial parameters of a path."""
-        params = self.init(jax.random.fold_in(jax.random.key(seed), path)) if self.draws_starts else self.init
-        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=self.dtype), params)
+        if self.draws_starts:
+            return self._drawn(jnp.uint64(seed), path)
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=self.dtype), self.init)
+
+    @cached_property
+    def _drawn(self) -> Any:
+        """The drawing of parameters, compiled as a whole: operation by operation it takes seconds a network."""
+
+        def drawn(seed: Any, path: Any) -> Any:
+            params = self.init(jax.random.fold_in(jax.random.key(seed), path))
+            return jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype=self.dtype), params)
+
+        return jax.jit(drawn)
 
     @in_double
     def flatten(self, params: Any) -> jax.Array:
