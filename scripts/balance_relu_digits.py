@@ -138,7 +138,7 @@ def main() -> None:
     FIGURES.mkdir(parents=True, exist_ok=True)
     relu = families.relu_perceptron((8, 24, 24, 8), relu_law(8), scales=(2.0, 1.0, 0.5))
     real = families.relu_perceptron((64, 64, 10), digits_law(0.3, 0.5), scales=(1.5, 0.5))
-    cases = [("relu", relu, "y = x + noise", 100_000, 256), ("digits", real, "digits", 250_000, 64)]
+    cases = [("relu", relu, "y = x + noise", 400_000, 256), ("digits", real, "digits", 250_000, 64)]
     for name, net, title, updates, large in cases[:1] if quick else cases:
         noisy = replicas(net, sde.Hyper(0.02, 1), count, round(part * updates))
         control = replicas(net, sde.Hyper(0.02, large), max(2, count // 2), round(part * 20_000))
