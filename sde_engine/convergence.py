@@ -111,7 +111,7 @@ def refinement(
     for halving in range(halvings + 1):
         found, attributes = _measured(model, dynamics, hyper, run, threads, backend, points)
         verdict, excess = _verdict(found, attributes["dt"], enough)
-        if excess <= enough or halving == halvings:
+        if excess <= enough or np.isnan(excess) or halving == halvings:
             break
         dynamics = _halved(dynamics, dynamics.kernel(model, check_hyper(hyper)))
     return dynamics, found, attributes | {"verdict": verdict, "refined": int(excess <= enough)}
@@ -135,6 +135,13 @@ def _verdict(found: dict[str, Quantity], dt: float, enough: float) -> tuple[str,
         )
     if not np.isfinite(ratios[worst]):
         return f"at dt = {dt:g} {worst} has no standard error; run {MIN_UNITS} paths or more", np.inf
+    blur = max(float(found[n + end + "_stderr"].value) / float(found[n + "_stderr"].value) for n in names)
+    if blur > enough:
+        return (
+            f"the solver's error is known to {blur:.2g} standard errors only, because paths that choose their steps are not "
+            "coupled; compare two tolerances with more paths",
+            np.nan,
+        )
     said = f"at dt = {dt:g} the solver's error of {worst} is {ratios[worst]:.2g} standard errors"
     return said if ratios[worst] <= enough else f"{said}; allow more halvings, or run fewer paths", ratios[worst]
 

@@ -25,7 +25,7 @@ from sde_engine.stats.histogram import Histogram, densities, layout
 from sde_engine.stats.mixing import mixing
 from sde_engine.stats.quantity import Quantity, dataset
 from sde_engine.stepping import kernel_of, refuse_for_formulas
-from sde_engine.values import check_positive_or_none
+from sde_engine.values import check_positive_or_none, check_whole, listed, path_of
 
 if TYPE_CHECKING:
     import xarray
@@ -132,10 +132,26 @@ def simulate(
     StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
     kernel_of(model, dynamics, hyper)
-    run = Run(paths, seed, updates, time, burn_in, tuple(observables), tuple(statistics), windows)
+    run = Run(
+        paths,
+        seed,
+        updates,
+        time,
+        burn_in,
+        listed("observables", observables, str),
+        listed("statistics", statistics, Histogram),
+        windows,
+    )
     of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
-    keeping: dict[str, Any] = {"checkpoint": None if checkpoint is None else Path(checkpoint), "progress": progress}
+    keeping: dict[str, Any] = {
+        "checkpoint": None if checkpoint is None else path_of("checkpoint", checkpoint),
+        "progress": progress,
+    }
     check_positive_or_none("tolerance", tolerance)
+    if threads is not None:
+        check_whole("threads", threads, 1, 4096)
+    if progress is not None and not callable(progress):
+        raise SpecError(f"progress is {progress!r}; a function of the parts that are done and of all is accepted")
     if is_network(model):
         from sde_engine.network.results import simulate_network
 

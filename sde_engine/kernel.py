@@ -12,6 +12,9 @@ Sampling = Literal["iid", "without_replacement", "epoch"]
 SAMPLINGS: tuple[Sampling, ...] = ("iid", "without_replacement", "epoch")
 
 
+LARGEST_BATCH = 2**31
+
+
 class Hyper(NamedTuple):
     """Learning rate, batch size and weight decay (PyTorch's: gradient += weight_decay * theta)."""
 
@@ -98,8 +101,8 @@ def check_hyper(hyper: Hyper) -> Hyper:
         ) from None
     if not (is_finite(eta) and eta > 0.0):
         raise SpecError(f"eta is {eta!r}; a finite learning rate above 0 is accepted")
-    if not (is_whole(batch) and batch >= 1):
-        raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more, is accepted")
+    if not (is_whole(batch) and 1 <= batch <= LARGEST_BATCH):
+        raise SpecError(f"batch is {batch!r}; a whole number of examples, 1 or more and at most 2**31, is accepted")
     if not (is_finite(weight_decay) and weight_decay >= 0.0):
         raise SpecError(f"weight_decay is {weight_decay!r}; a finite number, 0 or more, is accepted")
     return Hyper(float(eta), int(batch), float(weight_decay))

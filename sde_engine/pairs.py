@@ -41,6 +41,11 @@ def step_of(model: Model, dynamics: Dynamics, hyper: Hyper) -> float:
     """
     kernel = kernel_of(formulas(model, "this current"), dynamics, hyper)
     if not isinstance(kernel, Diffusion):
+        if kernel.steps_per_update != 1:
+            raise Incompatible(
+                f"{dynamics.kind!r} makes {kernel.steps_per_update} steps an update, and states are paired from update to "
+                "update; use Sgd() or Langevin()"
+            )
         return hyper.eta
     if kernel.size is not None:
         raise Incompatible(

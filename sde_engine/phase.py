@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 VERDICTS = ("learned", "collapsed", "diverged", "undecided")
 DRIFT = 4.0  # standard errors by which the mean of ln |theta| must fall in a collapse
 DEEP = float(np.log(0.05))  # level of <ln |theta|> that a collapse has passed, for states of order 1
-# The fall must have kept its speed: started near 0, ln |theta| is now at drift * time in a collapse, at about 1.7 times
-# that at the transition, where it falls like the square root of time, and further still on its way to a stationary law.
-STEADY = 1.35
 MOSTLY = 0.5  # fraction of diverged paths that makes a cell a diverged one
 
 
@@ -41,9 +38,11 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
     if "log_distance_drift" in results:
         drift, error = results["log_distance_drift"], results["log_distance_drift_stderr"]
         level = results["log_distance"]
-        steady = level > STEADY * drift * results["duration"]
+        # The fall must have kept its speed: from near 0, ln |theta| is now at drift * time in a collapse, and further on at
+        # the transition, where it falls like the square root of time, or on its way to a stationary law.
+        steady = level > results["log_distance_steady_bound"] * drift * results["duration"]
         slowest, its_error = results["log_distance_drift_slowest"], results["log_distance_drift_slowest_stderr"]
-        agreed = ~(slowest - DRIFT * its_error > 0.5 * drift)
+        agreed = ~(slowest - DRIFT * its_error.fillna(0.0) > 0.5 * drift)
         collapsed = (drift < -DRIFT * error) & (level < DEEP) & steady & agreed
     else:
         collapsed = xarray.zeros_like(diverged)

@@ -97,7 +97,8 @@ def _exact(model: Model, hyper: Hyper, dynamics: Any) -> dict[str, float] | None
             return model.closed_forms["sgd_exponents"](model.params, hyper, dynamics.sampling)
         except SpecError:  # more batches than can be listed
             return None
-    if dynamics.kind == "langevin" and dynamics.sampling == "iid" and "sde_exponents" in model.closed_forms:
+    first_order = dynamics.kind == "langevin" and dynamics.order == 1
+    if first_order and dynamics.sampling == "iid" and "sde_exponents" in model.closed_forms:
         return model.closed_forms["sde_exponents"](model.params, hyper)
     return None
 

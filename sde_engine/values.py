@@ -2,6 +2,7 @@
 
 from math import isfinite
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 from sde_engine.errors import SpecError
@@ -23,7 +24,21 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
         raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")
 
 
+def listed(name: str, value: Any, kind: type) -> tuple[Any, ...]:
+    """Return a list or tuple of values of one kind as a tuple; refuse anything else, a single value included."""
+    if not isinstance(value, list | tuple) or not all(isinstance(one, kind) for one in value):
+        raise SpecError(f"{name} is {value!r}; a list of {kind.__name__} is accepted")
+    return tuple(value)
+
+
 def check_positive_or_none(name: str, value: Any) -> None:
     """Refuse what is neither None nor a finite number above 0."""
     if value is not None and not (is_finite(value) and value > 0.0):
         raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
+
+
+def path_of(name: str, value: Any) -> Path:
+    """Return the path of a file; refuse what is no path."""
+    if not isinstance(value, str | Path):
+        raise SpecError(f"{name} is {value!r}; the path of a file is accepted")
+    return Path(value)

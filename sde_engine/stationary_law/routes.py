@@ -40,6 +40,11 @@ def refuse_wrong_route(method: str, dynamics: Dynamics, seed: int | None) -> Non
             f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
             "method='transfer_operator' or 'ensemble', or dynamics=None"
         )
+    if getattr(dynamics, "order", 1) != 1 and method != "ensemble":
+        raise Incompatible(
+            f"{method!r} gives the law of the equation of order 1 in eta, but the dynamics is of order 2; use "
+            "method='ensemble'"
+        )
     if dynamics.kind == "langevin" and method == "transfer_operator":
         raise Incompatible(
             f"{method!r} gives the law of discrete SGD, but the dynamics is {dynamics.kind!r}; use dynamics=Sgd(), or "

@@ -54,6 +54,9 @@ def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool, starts: i
         "log_distance": scalar(level, "mean of ln |theta| in the last window"),
         "log_distance_drift": scalar(drift, "drift of the mean of ln |theta| per unit of t, over the record"),
         "log_distance_drift_stderr": scalar(error, "standard error of the drift of the mean of ln |theta|"),
+        "log_distance_steady_bound": scalar(
+            steady_bound(clock), "ln |theta| over drift times duration below which a fall has kept its speed"
+        ),
         "log_distance_drift_slowest": scalar(
             slowest, "drift of the mean of ln |theta| of the start that falls slowest"
         ),
@@ -68,6 +71,16 @@ def log_drift(trace: Trace, clock: Clock) -> tuple[float, float, float]:
     if not alive.any():
         return float("nan"), float("nan"), float("nan")
     return float(slope[alive].mean()), _error(slope[alive]), float(late[alive].mean())
+
+
+def steady_bound(clock: Clock) -> float:
+    """Return halfway between 1, a fall from 0 at one speed, and what a fall like the square root of time has.
+
+    The ratio is <ln |theta|> in the last window over the drift from the first to the last, times the length of the run.
+    """
+    early = clock.burn_in + 0.5 * clock.window
+    late = clock.burn_in + (clock.windows - 0.5) * clock.window
+    return float(1.0 + 0.5 * (max((late + np.sqrt(late * early)) / clock.end, 1.0) - 1.0))
 
 
 def slowest_drift(trace: Trace, clock: Clock, starts: int) -> tuple[float, float]:

@@ -35,7 +35,7 @@ def restored(path: Path, whose: Mapping[str, Any]) -> dict[str, np.ndarray] | No
             arrays = dict(stored)
         theirs = json.loads(str(arrays.pop("run")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        raise CorruptData(f"the checkpoint {path.name} cannot be read ({error}); delete it to start anew") from error
+        raise CorruptData(f"{path.name} is no checkpoint that can be read; give another file to start anew") from error
     ours = json.loads(json.dumps(whose))
     for key in sorted(ours | theirs):
         if ours.get(key) != theirs.get(key):

@@ -17,6 +17,7 @@ from sde_engine.store.digest import PROVENANCE
 from sde_engine.store.examine import LIMIT, examine
 from sde_engine.store.grid import STATUS
 from sde_engine.store.parts import cells_in, folder_of, part_files, read_manifest
+from sde_engine.values import path_of
 
 if TYPE_CHECKING:
     import xarray
@@ -34,7 +35,7 @@ def open_results(path: str | Path) -> "xarray.Dataset":
     """
     import xarray
 
-    path = Path(path)
+    path = path_of("path", path)
     with _opened(path, (provenance.SCHEMA, provenance.DATASET)):
         pass
     try:

@@ -82,6 +82,11 @@ def chain_of(
         raise Incompatible(
             f"the exact transfer operator is that of batches, but the dynamics is {dynamics.kind!r}; use dynamics=Sgd()"
         )
+    if kernel.weights != (1.0,) or kernel.steps_per_update != 1:
+        raise Incompatible(
+            f"the exact transfer operator is that of one batch an update, but the dynamics is {dynamics.kind!r}; use "
+            "method='ensemble'"
+        )
     if kernel.width != model.dim:
         raise Incompatible(
             "with momentum the state is more than a point of the line; use momentum 0, or method='ensemble'"

@@ -74,7 +74,11 @@ def relaxation(
     if not 2 <= cells <= paths // 100:
         raise SpecError(f"{paths} paths in {cells} cells; 2 or more cells with 100 paths each are accepted")
     values, span = _followed(model, dynamics, hyper, name, lag, time, paths, seed, threads)
-    edges = np.quantile(values[0], np.linspace(0.0, 1.0, cells + 1))
+    # An atom of the law fills several quantiles: edges that are the same value are one edge.
+    edges = np.unique(np.quantile(values[0], np.linspace(0.0, 1.0, cells + 1), method="lower"))
+    cells = len(edges) - 1
+    if cells < 2:
+        raise SpecError(f"{name!r} takes one value after time {time:g}; choose an observable that moves")
     index = [np.clip(np.searchsorted(edges, part, side="right") - 1, 0, cells - 1) for part in values]
     noise = SIGNAL * np.sqrt(cells / paths)
     whole = relaxation_of(_transitions(index[0], index[2], cells), span, number=max(modes, 2), floor=noise)
@@ -119,7 +123,7 @@ def _followed(
 
 
 def _transitions(before: NDArray, after: NDArray, cells: int) -> NDArray:
-    """Return the matrix of transition probabilities from column to row; a cell without paths keeps what it has."""
+    """Return the matrix of transition probabilities from column to row; a cell that a subset leaves empty keeps what it has."""
     counts = np.bincount(after * cells + before, minlength=cells * cells).reshape(cells, cells).astype(float)
     empty = np.flatnonzero(counts.sum(axis=0) == 0.0)
     counts[empty, empty] = 1.0

@@ -198,14 +198,12 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     (r"start has shape \(1, 3\); finite states of 2 numbers", simulated(start=(1.0, 2.0, 3.0))),
     ("start has shape .*; finite states of 2 numbers", simulated(start=(float("nan"), 1.0))),
     ("start is 'here'; one state of 2 numbers", simulated(start="here")),
-    (
-        "compare got dynamics .*; one or more, all different",
-        lambda: compare(COIN, [], HYPER, paths=8, seed=1, updates=4),
-    ),
+    ("compare got dynamics .*; one or more, all different", lambda: compare(COIN, [], HYPER)),
     (
         "compare got dynamics .*; one or more, all different",
         lambda: compare(COIN, [Sgd(), Sgd()], HYPER, paths=8, seed=1, updates=4),
     ),
+    ("progress is 5; a function of the parts", simulated(progress=5)),
     (
         "compare runs several dynamics and a checkpoint is that of one",
         lambda: compare(COIN, [Sgd()], HYPER, paths=8, seed=1, updates=4, checkpoint="run.npz"),

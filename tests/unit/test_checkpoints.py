@@ -53,7 +53,7 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path: Path) 
         with pytest.raises(StoreError, match=words):
             simulate(COIN, dynamics, hyper, checkpoint=file, **RUN | changed)
     file.write_bytes(file.read_bytes()[:200])
-    with pytest.raises(CorruptData, match="cannot be read"):
+    with pytest.raises(CorruptData, match="is no checkpoint that can be read"):
         simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN)
 
 
