@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +85,10 @@ def engine(measure: Any = measure) -> Engine:
 def process(out: Path, seconds: float) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, str(Path(__file__)), str(out), str(seconds)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    # Started from a job in the background, a child would inherit that SIGINT is ignored.
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, preexec_fn=listening
     ) as child:
         try:
             yield child
