@@ -18,12 +18,6 @@ from numpy.typing import ArrayLike, NDArray
 from sde_engine.errors import SpecError
 
 
-def gram(hidden: ArrayLike) -> NDArray:
-    """Return the kernel h(x)^T h(x') on all pairs of inputs, (N, N)."""
-    values = np.asarray(hidden, dtype=float)
-    return values @ values.T
-
-
 def cosine(one: ArrayLike, other: ArrayLike) -> float:
     """Return <K, K'> / (|K| |K'|) of two kernels, not centred: 1 if and only if they are proportional."""
     a, b = _pair(one, other)

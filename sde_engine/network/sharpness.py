@@ -49,12 +49,6 @@ def _many(net: NetworkModel) -> Callable[..., Any]:
 
 
 @in_double
-def hessian_product(net: NetworkModel, theta: Any, vector: Any) -> np.ndarray:
-    """Return H v (P,)."""
-    return np.asarray(_compiled(net)(net.flatten(theta), jnp.asarray(vector, dtype=net.dtype), net.examples))
-
-
-@in_double
 def hessian(net: NetworkModel, theta: Any) -> np.ndarray:
     """Return the Hessian (P, P): P products."""
     return np.asarray(_many(net)(net.flatten(theta), jnp.eye(net.dim, dtype=net.dtype), net.examples))

@@ -57,8 +57,9 @@ def _source(draw: Draw, seed: Any, paths: Any, table: Any) -> tuple[Any, Callabl
         batches = size // batch
 
         def shuffled(_: Any, __: Any) -> Any:
-            epoch_number = number // batches
-            one = lambda path: noise.distinct_rows(seed, path, epoch_number, 1, size, size, rng.EPOCH)[0]  # noqa: E731
+            def one(path: Any) -> jax.Array:
+                return noise.distinct_rows(seed, path, number // batches, 1, size, size, rng.EPOCH)[0]
+
             return jax.vmap(one)(paths)
 
         # A loop of one turn or none works in place, where a condition would copy the order at every update.

@@ -145,7 +145,10 @@ def _adaptive(setting: Setting, step: Any, size: Any, columns: int) -> Any:
             dt = jnp.where(t < clock.end, 0.5 * (last + longest(moving, t)), 0.0)
             trace = look(setting, p, moving, t, dt, clock, bins, trace)
             until = n + clock.every
-            keeps_on = lambda s: (s[0] < until) & active(s[1], s[2]).any()  # noqa: E731
+
+            def keeps_on(state: Any) -> Any:
+                return (state[0] < until) & active(state[1], state[2]).any()
+
             return jax.lax.while_loop(keeps_on, group, (n, moving, t, last)), trace
 
         still = jnp.zeros(count)
