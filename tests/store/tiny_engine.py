@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,10 +84,8 @@ def engine(measure: Any = measure) -> Engine:
 def process(out: Path, seconds: float) -> Iterator["subprocess.Popen[str]"]:
     command = [sys.executable, str(Path(__file__)), str(out), str(seconds)]
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    # Started from a job in the background, a child would inherit that SIGINT is ignored.
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment, preexec_fn=listening
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
     ) as child:
         try:
             yield child
@@ -154,4 +151,6 @@ def main(out: Path, seconds: float) -> int:
 
 
 if __name__ == "__main__":
+    # A job in the background inherits that SIGINT is ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(Path(sys.argv[1]), float(sys.argv[2])))
