@@ -14,7 +14,7 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends import choice
-from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
+from sde_engine.backends.trace import Clock, Job, Trace, aligned, empty_trace
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run, clock_of
@@ -85,7 +85,7 @@ def trace_of(
     starts = start_states(model, run, 0, len(first_paths) * size, points)
 
     def one(first_path: int) -> Trace:
-        state = np.zeros((kernel.width, size))
+        state = aligned((kernel.width, size), 0.0)
         state[: model.dim] = starts[:, first_path : first_path + size]
         trace = empty_trace(len(names), kernel.width, clock, bins, size)
         block(job, kernel, first_path, state, trace)
