@@ -19,7 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from sde_engine.components import add, dot, identity_minus, matmul, scale, scale_matrix, split, sqrt, square_norm, subtract
-from sde_engine.errors import SpecError
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Examples, Formula, Model, Observable
 from sde_engine.theory import scale_invariant
 from sde_engine.theory.density import Known
@@ -124,7 +124,7 @@ def MODEL(dimension: int = 3, *, mu: float = 1.0, sigma: float = 1.0) -> Model:
         symmetries={"scaling": scaling},
         closed_forms={
             "marginals": lambda p, hyper: marginals(p, hyper, d),
-            "sgd_marginals": lambda p, hyper: sgd_marginals(p, hyper, d),
+            "sgd_marginals": lambda p, hyper, *settings: sgd_marginals(p, hyper, d, *settings),
         },
     )
 
@@ -139,10 +139,12 @@ def marginals(p: Any, hyper: Any, dimension: int) -> dict[str, Any]:
     return laws
 
 
-def sgd_marginals(p: Any, hyper: Any, dimension: int) -> dict[str, Any]:
-    """Return what is known of SGD: the radius, to first order in eta."""
-    return {
-        "radius": scale_invariant.sgd_radius(
-            hyper.eta, hyper.batch, p.sigma, p.mu, dimension, hyper.weight_decay
+def sgd_marginals(p: Any, hyper: Any, dimension: int, momentum: float, factors: Any, share: float) -> dict[str, Any]:
+    """Return what is known of plain SGD: the radius, to first order in eta."""
+    if momentum or factors is not None:
+        raise Incompatible(
+            "the radius of 'scale_invariant' is known in closed form for plain SGD, without momentum or preconditioner; use "
+            "method='ensemble'"
         )
-    }
+    known = scale_invariant.sgd_radius(hyper.eta, hyper.batch, p.sigma, p.mu, dimension, hyper.weight_decay)
+    return {"radius": known}

@@ -25,6 +25,21 @@ def ray_grid(equation: Equation, scale: float, cells: int, power: int) -> tuple[
     return Grid((Axis(float(r[low]), float(r[high]), panels, "log"),)), bool(dies)
 
 
+def polar_grid(equation: Equation, cells: int) -> Grid:
+    """Return a uniform grid of polar angles that holds the law."""
+    low, high = 0.0, np.pi
+    for _ in range(3):  # a cold law fills few cells of the whole range
+        law = _fullest(equation, _between_poles(low, high, cells))
+        keep, faces = np.flatnonzero(law.mass > _FLOOR * law.mass.max()), law.grid.axes[0].faces
+        low, high = float(faces[max(keep[0] - 1, 0)]), float(faces[min(keep[-1] + 2, cells)])
+    return _between_poles(low, high, cells)
+
+
+def _between_poles(low: float, high: float, cells: int) -> Grid:
+    inner = (low > 0.0, high < np.pi)
+    return Grid((Axis(low, high, cells, ends=("reflecting" if inner[0] else "pole", "reflecting" if inner[1] else "pole")),))
+
+
 def line_grid(equation: Equation, points: NDArray, cells: int) -> Grid:
     """Return a sinh grid on the whole line around the points where paths start."""
     centre, width = float(np.median(points)), float(np.ptp(points)) + 1e-3 * float(np.abs(points).max()) + 1e-12

@@ -8,8 +8,8 @@ from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, generator, q
 from sde_engine.fokker_planck.solve import half_resolution_error, refined
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, ray_grid
-from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.grids import CELLS, box_grid,  line_grid, polar_grid, ray_grid
+from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_line, point_mass
 from sde_engine.stationary_law.summary import Function, coarse_law, line_of, mass_beyond, tail_share, zero_end
 from sde_engine.stationary_law.support import Support
 
@@ -20,6 +20,8 @@ def find_grid(model: Model, equation: Equation, place: Support, cells: int | Non
     """Return a grid that holds the law, and whether its mass dies out towards the symmetric state."""
     points = np.array(model.starts(model.params), dtype=float)
     cells = cells or CELLS[equation.dim]
+    if place.radius is not None:
+        return polar_grid(equation, cells), True
     if place.is_ray:
         if place.direction is None:
             raise Incompatible("a ray has a direction")
@@ -95,6 +97,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
     errors = half_resolution_error(law, {str(k): f for k, f in enumerate(functions)})
     end = zero_end(law, place)
     lines = tuple(line_of(law, name, f, k, end) for k, (name, f) in enumerate(zip(place.names, functions, strict=True)))
+    lines += tuple(point_line(name, value) for name, value in place.still.items())
     tail = tail_share(law, end)
     coordinates, density = _density((1.0 - tail) * law.density, law.grid, place, functions)
     rough = np.exp(refined(law.coarse or coarse_law(law), law.grid)).reshape(law.grid.shape)
