@@ -179,8 +179,8 @@ def sgd_radius(eta: float, batch: float, sigma: float, mu: float, dimension: int
         <r^4> = r*^4 [1 + e (d + 3) / (2 (d - 1))] + eta mu^2 <1 - c^2> / (2 weight_decay),   Var r^2 = e r*^4 / (d - 1)
         <r> = r* [1 + q / 4 - 3 v / 8],   Var r = r*^2 v / 4,   q = <r^4> / r*^4 - 1,   v = e / (d - 1)
 
-    from E r'^4 = E r^4 for r'^2 = (1 - e)^2 r^2 + eta^2 |g|^2. Stated errors are the size of the next order: the square
-    of the relative correction for the mean, and 8 e relative for the variance.
+    from E r'^4 = E r^4 for r'^2 = (1 - e)^2 r^2 + eta^2 |g|^2. Stated errors bound the next order, q^2 / 4 of the mean and
+    4 q of the variance: two to five times what a numerical solution of the chain has at mu = 0 and e <= 0.2.
     """
     r = radius(eta / batch, sigma, dimension, weight_decay)
     small, rest = eta * weight_decay, dimension - 1.0
@@ -189,4 +189,4 @@ def sgd_radius(eta: float, batch: float, sigma: float, mu: float, dimension: int
     q = small * (dimension + 3.0) / (2.0 * rest) + eta * mu * mu * across / (2.0 * weight_decay * r**4)
     v = small / rest
     shift, variance = 0.25 * q - 0.375 * v, 0.25 * r * r * v
-    return Known(r * (1.0 + shift), variance, r * (q + small) ** 2, variance * 8.0 * (q + small))
+    return Known(r * (1.0 + shift), variance, 0.25 * r * q * q, 4.0 * variance * q)
