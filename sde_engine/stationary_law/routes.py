@@ -91,7 +91,7 @@ def _grid_routes(
 ) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
     """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
     place, routes = places[0], []
-    if not on_grid:
+    if not on_grid or (method == "closed_form" and "marginals" in model.closed_forms):
         return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
     equation = place.equation(model, hyper, sampling)
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
