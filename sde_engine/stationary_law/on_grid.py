@@ -13,7 +13,8 @@ from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_lin
 from sde_engine.stationary_law.summary import Function, coarse_law, line_of, mass_beyond, tail_share, zero_end
 from sde_engine.stationary_law.support import Support
 
-_TRUSTED = 1e-6  # mass beyond the grid, and error of the law, up to which a verdict is plain
+_TRUSTED = 1e-6  # mass beyond the grid up to which a verdict is plain
+_ROUGH = 0.05  # L1 error of the law beyond which it is not
 
 
 def find_grid(model: Model, equation: Equation, place: Support, cells: int | None) -> tuple[Grid, bool]:
@@ -104,7 +105,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
     _, spread = _density(np.abs(law.density - rough) / 3.0, law.grid, place, functions)
     outside = mass_beyond(law, end)
     error = errors.get("density", np.nan)
-    good = outside < _TRUSTED and law.residual < 1e-9
+    good = outside < _TRUSTED and law.residual < 1e-9 and not error > _ROUGH
     words = f", {tail:.1e} of it between 0 and the grid, continued as a power" if tail > _TRUSTED else ""
     verdict = (
         f"solved on {' x '.join(map(str, law.grid.shape))} cells: residual {law.residual:.1e}, mass beyond the grid "
