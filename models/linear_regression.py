@@ -20,7 +20,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from sde_engine.components import dot, flatten, matvec, multiply, scale, scale_rows, split, sqrt, subtract, subtract_matrix
+from sde_engine.components import (
+    dot,
+    flatten,
+    matvec,
+    multiply,
+    scale,
+    scale_rows,
+    split,
+    sqrt,
+    subtract,
+    subtract_matrix,
+)
 from sde_engine.data import diabetes, standardised
 from sde_engine.errors import SpecError, unknown
 from sde_engine.model import Examples, Formula, Model
@@ -77,7 +88,7 @@ def stored_gradient(theta: Any, p: Any) -> Any:
 def gaussian_formulas(dim: int) -> Formulas:
     """Return the formulas for Gaussian inputs, with one column of noise along A w and one for each input."""
     first = ((1.0,) + (0.0,) * dim,) * dim
-    rest = tuple((0.0,) + tuple(1.0 if i == k else 0.0 for k in range(dim)) for i in range(dim))
+    rest = tuple(tuple(1.0 if k == i + 1 else 0.0 for k in range(dim + 1)) for i in range(dim))
     shape = ((0.0,) * dim, (0.0,))  # only the lengths are used
 
     def noise_factor(theta: Any, p: Any) -> Any:
@@ -225,7 +236,9 @@ def _rows(table: Any) -> np.ndarray:
     try:
         rows = np.asarray(table, dtype=np.float64)
     except (TypeError, ValueError):
-        raise SpecError("the table is not numeric or has rows of different length; N rows of numbers are accepted") from None
+        raise SpecError(
+            "the table is not numeric or has rows of different length; N rows of numbers are accepted"
+        ) from None
     if rows.ndim != 2 or not 2 <= rows.shape[1] <= _LARGEST + 1 or not len(rows) or not np.isfinite(rows).all():
         raise SpecError(
             f"the table has shape {rows.shape} or numbers that are not finite; one or more rows of 1 to {_LARGEST} inputs "

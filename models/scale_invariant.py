@@ -18,7 +18,18 @@ Sadrtdinov, I., Lobacheva, E., Klimov, I., Katsnelson, M. and Vetrov, D. (2025).
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sde_engine.components import add, dot, identity_minus, matmul, scale, scale_matrix, split, sqrt, square_norm, subtract
+from sde_engine.components import (
+    add,
+    dot,
+    identity_minus,
+    matmul,
+    scale,
+    scale_matrix,
+    split,
+    sqrt,
+    square_norm,
+    subtract,
+)
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Examples, Formula, Model, Observable
 from sde_engine.theory import scale_invariant
@@ -104,7 +115,9 @@ def MODEL(dimension: int = 3, *, mu: float = 1.0, sigma: float = 1.0) -> Model:
     try:
         d, params = int(dimension), Params(float(mu), float(sigma))
     except (TypeError, ValueError, OverflowError):
-        raise SpecError(f"dimension is {dimension!r}, mu is {mu!r} and sigma is {sigma!r}; numbers are accepted") from None
+        raise SpecError(
+            f"dimension is {dimension!r}, mu is {mu!r} and sigma is {sigma!r}; numbers are accepted"
+        ) from None
     if d != dimension or not 2 <= d <= _LARGEST:
         raise SpecError(f"dimension is {dimension!r}; a whole number from 2 to {_LARGEST} is accepted")
     f = formulas(d)

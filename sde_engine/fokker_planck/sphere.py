@@ -39,11 +39,11 @@ def resting_radius(model: Model, hyper: Hyper, *, sampling: Sampling = "iid") ->
             f"|theta| of {model.name!r} grows for ever without weight decay, so there is no stationary law; give "
             "weight_decay > 0"
         )
-    state = tuple(np.eye(model.dim)[0])
-    trace = float(np.sum(np.square(np.array(model.noise_factor(state, model.params), dtype=float))))
+    axis = tuple(np.eye(model.dim)[0])
+    trace = float(np.sum(np.square(np.array(model.noise_factor(axis, model.params), dtype=float))))
     if not trace:
         raise Incompatible(
-            f"{model.name!r} has no noise at {state}, so weight decay shrinks |theta| to 0; give it noise"
+            f"{model.name!r} has no noise along {model.components[0]!r}, so weight decay shrinks |theta| to 0; give it noise"
         )
     return float((temperature_of(model, hyper, sampling) * trace / (2.0 * hyper.weight_decay)) ** 0.25)
 
@@ -73,9 +73,9 @@ def on_sphere(model: Model, hyper: Hyper, radius: float, *, sampling: Sampling =
     def parts(s: NDArray, turn: bool) -> tuple[NDArray, NDArray, NDArray]:
         """Return b_s, D_ss and tr D on the meridian, or on one turned about the axis."""
         cosine, sine, *rest = meridian(1.0, s, model.dim)
-        south = (-sine, cosine, *rest)
+        forward: Coordinates = (-sine, cosine, *rest)
+        south = np.array(turned(forward) if turn else forward)
         b, d = full.evaluate(meridian(radius, s, model.dim, turn=turn))
-        south = np.array(turned(south) if turn else south)
         return (
             np.einsum("i...,i...->...", south, b),
             np.einsum("i...,ij...,j...->...", south, d, south),
@@ -83,12 +83,12 @@ def on_sphere(model: Model, hyper: Hyper, radius: float, *, sampling: Sampling =
         )
 
     _check_sphere(model, full, radius)
-    for there, here in zip(parts(_PROBE, True), parts(_PROBE, False), strict=True):
-        if np.any(np.abs(there - here) > _ROUNDING * np.abs(here).max()):
-            raise Incompatible(
-                f"rotations about component {model.components[0]!r} change the equation of {model.name!r}, so its polar "
-                "angle has no equation of its own; use method='ensemble'"
-            )
+    here, there = (np.array(parts(_PROBE, turn)) * [[radius], [1.0], [1.0]] for turn in (False, True))
+    if np.any(np.abs(there - here) > _ROUNDING * np.abs(here).max()):
+        raise Incompatible(
+            f"rotations about component {model.components[0]!r} change the equation of {model.name!r}, so its polar "
+            "angle has no equation of its own; use method='ensemble'"
+        )
 
     def drift(x: Coordinates) -> tuple[NDArray]:
         b, along, trace = parts(x[0], False)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, stationary_laws
+from sde_engine.fokker_planck.grid import Ends
 
 CELLS = {1: 2000, 2: 192, 3: 26}
 _FLOOR = np.exp(-60.0)  # relative mass below which a cell of the coarse law is left out
@@ -37,8 +38,9 @@ def polar_grid(equation: Equation, cells: int) -> Grid:
 
 
 def _between_poles(low: float, high: float, cells: int) -> Grid:
-    inner = (low > 0.0, high < np.pi)
-    return Grid((Axis(low, high, cells, ends=("reflecting" if inner[0] else "pole", "reflecting" if inner[1] else "pole")),))
+    north: Ends = "reflecting" if low > 0.0 else "pole"
+    south: Ends = "reflecting" if high < np.pi else "pole"
+    return Grid((Axis(low, high, cells, ends=(north, south)),))
 
 
 def line_grid(equation: Equation, points: NDArray, cells: int) -> Grid:

@@ -8,7 +8,7 @@ from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, generator, q
 from sde_engine.fokker_planck.solve import half_resolution_error, refined
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.grids import CELLS, box_grid,  line_grid, polar_grid, ray_grid
+from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, polar_grid, ray_grid
 from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_line, point_mass
 from sde_engine.stationary_law.summary import Function, coarse_law, line_of, mass_beyond, tail_share, zero_end
 from sde_engine.stationary_law.support import Support

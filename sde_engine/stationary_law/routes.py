@@ -1,7 +1,5 @@
 """Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
 
-import numpy as np
-
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
 from sde_engine.fokker_planck.equation import temperature_of
 from sde_engine.fokker_planck.grid import Grid

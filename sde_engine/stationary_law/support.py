@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.errors import Incompatible
-from sde_engine.fokker_planck import Equation, is_scale_invariant, meridian, of_model, on_line, on_sphere, resting_radius
+from sde_engine.fokker_planck import (
+    Equation,
+    is_scale_invariant,
+    meridian,
+    of_model,
+    on_line,
+    on_sphere,
+    resting_radius,
+)
 from sde_engine.kernel import Hyper, Sampling
 from sde_engine.model import Model
 

@@ -101,10 +101,11 @@ def _known(name: str, law: Known) -> Line:
 
 
 def _points(law: Law) -> NDArray:
-    """Return points of the table of a law, from one end to the other."""
-    if law.knots is None:
+    """Return points of the table of a law that hold all but 1e-12 of it at either end."""
+    if law.knots is None or law.below is None:
         raise Incompatible("a law of this kind has no table; give a grid")
-    return np.unique(law.chart.to_v(law.knots[::8]))
+    inner = law.knots[(law.below > 1e-12) & (law.below < 1.0 - 1e-12)]
+    return np.unique(law.chart.to_v(inner[::4]))
 
 
 def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:

@@ -24,7 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, gammaln, hyp0f1, ive, logit
 
 from sde_engine.errors import SpecError
-from sde_engine.theory.density import Chart, Known, Law, tabulate
+from sde_engine.theory.density import Chart, Known, Law, LogWeight, tabulate
 
 _FURTHEST = 340.0  # latitude that stands for the pole: beyond it cosh(x)^2 is no double
 
@@ -99,13 +99,13 @@ def _log_bessel(order: float, z: NDArray) -> NDArray:
     return np.where(small, series, np.log(ive(order, high)) + high - order * np.log(high))
 
 
-def _on_latitudes(chart: Chart, log_tilt: object, centre: float, mode: float, dimension: int) -> Law:
+def _on_latitudes(chart: Chart, log_tilt: LogWeight, centre: float, mode: float, dimension: int) -> Law:
     """Law of a function of the latitude x, cosine tanh x: its weight is tilt(x) sech(x)^(d - 1), which has no ends."""
 
     def log_weight(x: NDArray) -> NDArray:
         inside = np.abs(x) < _FURTHEST
         at = np.where(inside, x, 0.0)
-        return np.where(inside, log_tilt(at) + (dimension - 1) * _log_sech(at), -np.inf)  # type: ignore[operator]
+        return np.where(inside, log_tilt(at) + (dimension - 1) * _log_sech(at), -np.inf)
 
     return tabulate(log_weight, centre, mode, chart=chart)
 
@@ -125,7 +125,8 @@ def _along_axis(concentration: float, dimension: int, low: float, span: float) -
     """Law of low + span (1 + c) / 2, where the cosine c has density exp(-concentration c) (1 - c^2)^((d - 3) / 2)."""
     k, side = abs(concentration), math.copysign(1.0, concentration)
     root = math.hypot(dimension - 1.0, 2.0 * k)
-    near = ((dimension - 1.0) + (dimension - 1.0) ** 2 / (root + 2.0 * k)) / (dimension - 1.0 + root)  # 1 + c at the top
+    rest = dimension - 1.0
+    near = (rest + rest**2 / (root + 2.0 * k)) / (rest + root)  # 1 + c where the weight is largest
     top = 0.5 * side * math.log(near / (2.0 - near))
     peak = -2.0 * k * side / (dimension - 3.0 + math.hypot(dimension - 3.0, 2.0 * k)) if dimension > 3 else -side
     return _on_latitudes(
