@@ -38,6 +38,7 @@ from sde_engine.model import Examples, Formula, Model
 from sde_engine.theory import linear_covariance
 from sde_engine.theory.density import Known
 from sde_engine.theory.linear_covariance import LinearData
+from sde_engine.values import listed
 
 _LARGEST = 8
 LAWS = ("gaussian", "table", "diabetes")
@@ -153,7 +154,7 @@ def MODEL(
         raise SpecError(unknown("law of examples", law, LAWS))
     if law == "gaussian":
         return _drawn(_numbers("spectrum", spectrum), target, noise)
-    names = (features,) if isinstance(features, str) else tuple(features)
+    names = (features,) if isinstance(features, str) else listed("features", features, str)
     return _from_table(_rows(table) if law == "table" else standardised(diabetes(*names)))
 
 
