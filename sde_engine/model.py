@@ -75,7 +75,8 @@ class Model:
     starts : p -> points (each d numbers) spread wider than any stationary law: every sign, small and large
     symmetric_origin : True if theta = 0 is invariant for every example, so that a run can collapse onto it
     log_chart : rows of a linear map; each of its coordinates stays zero if it is zero, so its logarithm diffuses
-    closed_forms : known results by name, for plots and verification
+    closed_forms : known results by name, for plots and verification; "law", "marginals" and "sgd_marginals" are asked by
+        `stationary`, see `sde_engine.stationary_law.closed` and `discrete`
     """
 
     name: str

@@ -2,6 +2,7 @@
 
 grid       axes: uniform, logarithmic or graded; reflecting, absorbing or periodic ends
 equation   drift and diffusion matrix of a model, of a model on an invariant line, or of a user's functions
+sphere     the latitude on a sphere that is never left, for scale-invariant losses
 stencil    any diffusion tensor as non-negative weights of lattice directions
 generator  jumps between cells: conservative, positive, exact at detailed balance
 solve      stationary and quasi-stationary laws, their residual and error
@@ -21,3 +22,7 @@ from sde_engine.fokker_planck.solve import half_resolution_error as half_resolut
 from sde_engine.fokker_planck.solve import quasi_stationary_law as quasi_stationary_law
 from sde_engine.fokker_planck.solve import stationary_law as stationary_law
 from sde_engine.fokker_planck.solve import stationary_laws as stationary_laws
+from sde_engine.fokker_planck.sphere import is_scale_invariant as is_scale_invariant
+from sde_engine.fokker_planck.sphere import meridian as meridian
+from sde_engine.fokker_planck.sphere import on_sphere as on_sphere
+from sde_engine.fokker_planck.sphere import resting_radius as resting_radius

@@ -1,6 +1,7 @@
 """Closed forms of stationary laws by model, as density and distribution function of one variable.
 
-A user's model states its own as `closed_forms["law"]`: (p, hyper) -> an object with pdf, cdf, mean, var, collapsed.
+A user's model states its own as `closed_forms["law"]`: (p, hyper) -> an object with pdf, cdf, mean, var, collapsed, or
+variable by variable as `closed_forms["marginals"]`: (p, hyper) -> {variable: `theory.density.Law` or `Known`}.
 """
 
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from sde_engine.kernel import Hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.support import Support
 from sde_engine.theory import diagonal, double_well, linear_regression, two_layer
+from sde_engine.theory.density import Known, Law
 from sde_engine.theory.quadratic import sde_covariance
 
 
@@ -49,7 +51,37 @@ class GaussianLaw(NamedTuple):
         )
 
 
-def closed_law(model: Model, hyper: Hyper, temperature: float, place: Support) -> ClosedLaw | GaussianLaw:
+class Marginals(NamedTuple):
+    """What is known of each variable by itself: its law, or two moments where the density has no closed form."""
+
+    laws: dict[str, Law | Known]
+
+    @property
+    def verdict(self) -> str:
+        """How far the numbers can be trusted, in words."""
+        moments = [law for law in self.laws.values() if isinstance(law, Known) and law.var > 0.0]
+        if any(law.mean_error or law.var_error for law in moments):
+            return "moments as a series, errors the size of the next order; the density has no closed form"
+        return "exact moments; the density has no closed form" if moments else "exact"
+
+
+def marginals(model: Model, hyper: Hyper, place: Support, found: dict[str, Law | Known], whose: str) -> Marginals:
+    """Return what is known of the variables of a place.
+
+    Raises
+    ------
+    Incompatible : nothing is known of one of them
+    """
+    missing = [name for name in place.every if name not in found]
+    if missing:
+        raise Incompatible(
+            f"no closed form of the law of {', '.join(missing)} is known for {model.name!r} under {whose}; known: "
+            f"{', '.join(found)}; ask for one of them, or use method='ensemble'"
+        )
+    return Marginals({name: found[name] for name in place.every})
+
+
+def closed_law(model: Model, hyper: Hyper, temperature: float, place: Support) -> ClosedLaw | GaussianLaw | Marginals:
     """Return the closed form of the law at a place.
 
     Raises
@@ -59,13 +91,17 @@ def closed_law(model: Model, hyper: Hyper, temperature: float, place: Support) -
     maker = _BY_NAME.get(model.name)
     if maker is None and "law" in model.closed_forms:
         return _plain(model.closed_forms["law"](model.params, hyper))
+    hyper = hyper._replace(eta=temperature * hyper.batch)
+    if "marginals" in model.closed_forms:
+        found = model.closed_forms["marginals"](model.params, hyper)
+        return marginals(model, hyper, place, found, "the Ito equation")
     known = ("v", *model.components) if model.name != "quadratic" else model.components
     if maker is None or any(name not in known for name in place.names):
         raise Incompatible(
             f"no closed form of the stationary law of {', '.join(place.names)} is known for {model.name!r}; use "
             "method='fokker_planck' or 'ensemble'"
         )
-    return maker(model, hyper._replace(eta=temperature * hyper.batch), place)
+    return maker(model, hyper, place)
 
 
 def _plain(law: Any) -> ClosedLaw:

@@ -2,6 +2,8 @@
 
 quadratic             heavy ball, matrix step, any batch: the discrete Lyapunov equation; Gaussian if the noise is
 linear_regression_1d  mean and variance for any data, with momentum; the law itself has no closed form
+any other model       what it states as closed_forms["sgd_marginals"]: (p, hyper, momentum, factors, share) -> {variable:
+                      `theory.density.Law` or `Known`}, factors of the step (None: all 1), share of the sampling
 """
 
 from typing import Any
@@ -12,8 +14,8 @@ from numpy.typing import NDArray
 from sde_engine.errors import Incompatible
 from sde_engine.kernel import Dynamics, Hyper, sampling_factor
 from sde_engine.model import Model
-from sde_engine.stationary_law.closed import GaussianLaw
-from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build
+from sde_engine.stationary_law.closed import GaussianLaw, marginals
+from sde_engine.stationary_law.law import Shape, StationaryLaw, build, moment_line
 from sde_engine.stationary_law.support import Support
 from sde_engine.stationary_law.tabulated import tabulated
 from sde_engine.theory import linear_regression
@@ -36,6 +38,11 @@ def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Supp
     if known and model.name == "linear_regression_1d" and place.names == ("v",):
         mean = linear_regression.mean(model.params, hyper.weight_decay)
         return _moments(model, hyper, place, np.array([mean]), _regression(model, hyper, dynamics), "of real batches")
+    if known and "sgd_marginals" in model.closed_forms:
+        share = sampling_factor(getattr(dynamics, "sampling", "iid"), hyper.batch, model.examples.size)
+        momentum, factors = getattr(dynamics, "momentum", 0.0), getattr(dynamics, "preconditioner", None)
+        found = model.closed_forms["sgd_marginals"](model.params, hyper, momentum, factors, share)
+        return tabulated(model, hyper, marginals(model, hyper, place, found, repr(dynamics.kind)), place)
     raise Incompatible(
         f"no closed form of the law of {', '.join(place.names)} is known for {model.name!r} under {dynamics.kind!r} "
         "with this sampling; use method='transfer_operator' or 'ensemble'"
@@ -69,19 +76,8 @@ def _regression(model: Model, hyper: Hyper, dynamics: Any) -> NDArray:
 
 
 def _moments(model: Model, hyper: Hyper, place: Support, mean: NDArray, variance: NDArray, of: str) -> StationaryLaw:
-    unknown = np.full(len(PROBABILITIES), np.nan)
     lines = tuple(
-        Line(
-            name,
-            float(m),
-            1e-12 * abs(float(m)),
-            float(v),
-            1e-12 * float(v),
-            unknown,
-            unknown,
-            lambda x: np.full(np.shape(x), np.nan),
-            np.nan,
-        )
+        moment_line(name, float(m), 1e-12 * abs(float(m)), float(v), 1e-12 * float(v))
         for name, m, v in zip(place.names, mean, variance, strict=True)
     )
     return build(

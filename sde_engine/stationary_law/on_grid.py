@@ -8,18 +8,21 @@ from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, generator, q
 from sde_engine.fokker_planck.solve import half_resolution_error, refined
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, ray_grid
-from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, polar_grid, ray_grid
+from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_line, point_mass
 from sde_engine.stationary_law.summary import Function, coarse_law, line_of, mass_beyond, tail_share, zero_end
 from sde_engine.stationary_law.support import Support
 
-_TRUSTED = 1e-6  # mass beyond the grid, and error of the law, up to which a verdict is plain
+_TRUSTED = 1e-6  # mass beyond the grid up to which a verdict is plain
+_ROUGH = 0.05  # L1 error of the law beyond which it is not
 
 
 def find_grid(model: Model, equation: Equation, place: Support, cells: int | None) -> tuple[Grid, bool]:
     """Return a grid that holds the law, and whether its mass dies out towards the symmetric state."""
     points = np.array(model.starts(model.params), dtype=float)
     cells = cells or CELLS[equation.dim]
+    if place.radius is not None:
+        return polar_grid(equation, cells), True
     if place.is_ray:
         if place.direction is None:
             raise Incompatible("a ray has a direction")
@@ -95,13 +98,14 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
     errors = half_resolution_error(law, {str(k): f for k, f in enumerate(functions)})
     end = zero_end(law, place)
     lines = tuple(line_of(law, name, f, k, end) for k, (name, f) in enumerate(zip(place.names, functions, strict=True)))
+    lines += tuple(point_line(name, value) for name, value in place.still.items())
     tail = tail_share(law, end)
     coordinates, density = _density((1.0 - tail) * law.density, law.grid, place, functions)
     rough = np.exp(refined(law.coarse or coarse_law(law), law.grid)).reshape(law.grid.shape)
     _, spread = _density(np.abs(law.density - rough) / 3.0, law.grid, place, functions)
     outside = mass_beyond(law, end)
     error = errors.get("density", np.nan)
-    good = outside < _TRUSTED and law.residual < 1e-9
+    good = outside < _TRUSTED and law.residual < 1e-9 and not error > _ROUGH
     words = f", {tail:.1e} of it between 0 and the grid, continued as a power" if tail > _TRUSTED else ""
     verdict = (
         f"solved on {' x '.join(map(str, law.grid.shape))} cells: residual {law.residual:.1e}, mass beyond the grid "

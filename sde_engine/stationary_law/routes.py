@@ -1,7 +1,5 @@
 """Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
 
-import numpy as np
-
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
 from sde_engine.fokker_planck.equation import temperature_of
 from sde_engine.fokker_planck.grid import Grid
@@ -63,7 +61,7 @@ def _chain_routes(
     if method in ("closed_form", "all"):
         try:
             routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
-        except Incompatible:
+        except SdeEngineError:
             if method == "closed_form":
                 raise
     if method in ("transfer_operator", "all"):
@@ -91,7 +89,7 @@ def _grid_routes(
 ) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
     """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
     place, routes = places[0], []
-    if not on_grid:
+    if not on_grid or (method == "closed_form" and "marginals" in model.closed_forms):
         return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
     equation = place.equation(model, hyper, sampling)
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
@@ -126,7 +124,13 @@ def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, me
 def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -> tuple[tuple[Support, ...], bool]:
     """Return the places of the laws, and whether a grid can hold them; any model has a place in its own space."""
     try:
-        return supports(model, hyper, observable), True
+        places = supports(model, hyper, observable)
+        if method == "fokker_planck" and not places[0].names:
+            raise Incompatible(
+                f"{', '.join(places[0].still)} does not fluctuate in the Ito equation of {model.name!r}, so it has no "
+                "density; use method='closed_form' or 'ensemble'"
+            )
+        return places, bool(places[0].names)
     except Incompatible:
         if method == "fokker_planck":
             raise
@@ -134,9 +138,9 @@ def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -
         return (Support("", names, None, False),), False
 
 
-def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]] | None:
-    """Return ranges of histograms: the central 90 % of a known law and as much again on either side; None if unknown."""
-    if not routes or routes[-1].is_point_mass or not np.isfinite([x.quantiles for x in routes[-1].lines]).all():
-        return None
+def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]]:
+    """Return ranges of histograms: the central 90 % of a known law and as much again on either side, where known."""
+    if not routes or routes[-1].is_point_mass:
+        return {}
     ends = {line.name: (float(line.quantiles[0]), float(line.quantiles[-1])) for line in routes[-1].lines}
-    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items()}
+    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items() if low < high}

@@ -35,13 +35,13 @@ def sampled(
     dynamics: Dynamics,
     place: Support,
     run: Ensemble,
-    ranges: dict[str, tuple[float, float]] | None,
+    ranges: dict[str, tuple[float, float]],
 ) -> StationaryLaw:
     """Return the law of an ensemble that starts at the model's starts (or on the ray, for a law that lives on one).
 
-    `ranges` are those of the histograms; None finds them by a smaller run.
+    `ranges` are those of the histograms; a smaller run finds those that are missing.
     """
-    start = _start(model, place)
+    start, names = _start(model, place), place.every
 
     def go(moved_by: Any, paths: int, histograms: list[Histogram]) -> Any:
         return simulate(
@@ -51,14 +51,15 @@ def sampled(
             paths=paths,
             seed=run.seed,
             time=run.time,
-            observables=place.names,
+            observables=names,
             statistics=histograms,
             start=start,
             threads=run.threads,
         )
 
-    ranges = ranges or _ranges(go(dynamics, min(run.paths, 512), []), place)
-    histograms = [Histogram(name, low, high, run.bins) for name, (low, high) in ranges.items()]
+    if any(name not in ranges for name in names):
+        ranges = _ranges(go(dynamics, min(run.paths, 512), []), names) | ranges
+    histograms = [Histogram(name, *ranges[name], run.bins) for name in names]
     found = go(dynamics, run.paths, histograms)
     collapsed = float(found["collapsed_fraction"]) if "collapsed_fraction" in found else 0.0
     if collapsed > 0.5:
@@ -67,7 +68,7 @@ def sampled(
             hyper,
             method="ensemble",
             label=place.label,
-            names=place.names,
+            names=names,
             reason=f"{collapsed:.1%} of the paths have collapsed onto the symmetric state",
             verdict=f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}",
         )
@@ -88,14 +89,15 @@ def _law_of(
 ) -> StationaryLaw:
     """Return the law of a run, its errors widened by what `rough`, with twice the step, says differently."""
     lines, marginals, outside = [], {}, 0.0
-    for name, h in zip(place.names, histograms, strict=True):
+    names = place.every
+    for name, h in zip(names, histograms, strict=True):
         marginals[name] = (h.centres, found[f"{name}_density"].values, found[f"{name}_density_stderr"].values)
         outside += float(found[f"{name}_below"]) + float(found[f"{name}_above"])
         line = _line(found, name, h.edges)
         lines.append(line if rough is None else _with_step_error(line, _line(rough, name, h.edges)))
     diverged = float(found["diverged_fraction"])
-    rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
-    size = min(float(found[f"{name}_ess"]) for name in place.names)
+    rhat = max(float(found[f"{name}_rhat"]) for name in names)
+    size = min(float(found[f"{name}_ess"]) for name in names)
     good = diverged == 0.0 and rhat < 1.01 and size >= 400.0
     verdict = (
         f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}: effective samples {size:.0f}, "
@@ -104,8 +106,9 @@ def _law_of(
         + ("" if good else "; not converged")
     )
     if len(place.names) == 1:
-        (centres, height, error), name = marginals[place.names[0]], place.names[0]
-        shape = Shape({name: centres}, height, error)
+        name = place.names[0]
+        centres, height, error = marginals.pop(name)
+        shape = Shape({name: centres}, height, error, marginals)
     else:
         shape = Shape(marginals=marginals)
     return build(
@@ -155,10 +158,10 @@ def _start(model: Model, place: Support) -> NDArray | None:
     return np.array([0.7 * size * place.direction, 1.3 * size * place.direction])
 
 
-def _ranges(pilot: Any, place: Support) -> dict[str, tuple[float, float]]:
+def _ranges(pilot: Any, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
     """Return ranges that hold the final states of a smaller run."""
     ranges = {}
-    for name in place.names:
+    for name in names:
         final = pilot[f"{name}_final"].values
         final = final[np.isfinite(final) & np.isinf(pilot["diverged_at"].values)]
         low, high = (float(final.min()), float(final.max())) if final.size else (-1.0, 1.0)

@@ -76,7 +76,7 @@ def _moments(law: GridLaw, f: Function, end: int | None) -> tuple[float, float, 
     spread, beyond = float(np.sum(weight)) + tail * mean * mean, 0.0
     if law.grid.dim == 1 and not law.grid.axes[0].is_periodic:
         for side, (last, inner) in enumerate(((0, 1), (-1, -2))):
-            if side != end and weight[last] > 1e-12 * spread:
+            if side != end and law.grid.axes[0].ends[side] != "pole" and weight[last] > 1e-12 * spread:
                 ratio = weight[last] / max(weight[inner], 1e-300)
                 beyond += weight[last] * ratio / (1.0 - ratio) if ratio < 1.0 else np.inf
     return mean, spread if np.isfinite(beyond) else np.inf, float(beyond)

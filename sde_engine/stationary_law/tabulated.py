@@ -7,20 +7,35 @@ from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Axis, Grid
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw
+from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw, Marginals
 from sde_engine.stationary_law.grids import CELLS
-from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.law import (
+    PROBABILITIES,
+    Line,
+    Shape,
+    StationaryLaw,
+    build,
+    moment_line,
+    point_line,
+    point_mass,
+)
 from sde_engine.stationary_law.on_grid import variables
 from sde_engine.stationary_law.summary import inverse
 from sde_engine.stationary_law.support import Support
+from sde_engine.theory.density import Known, Law
 
 _DEVIATIONS = 7.0  # half width of the grid on which a Gaussian is tabulated
 
 
 def tabulated(
-    model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place: Support, grid: Grid | None = None
+    model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw | Marginals, place: Support, grid: Grid | None = None
 ) -> StationaryLaw:
-    """Return a closed form on the nodes of a grid; a Gaussian law finds one, and has a joint density in up to 3-D."""
+    """Return a closed form on the nodes of a grid; a Gaussian law finds one, and has a joint density in up to 3-D.
+
+    Marginals are tabulated on the grid of a place of one variable, and elsewhere on points of their own.
+    """
+    if isinstance(closed, Marginals):
+        return _separate(model, hyper, closed, place, grid)
     if isinstance(closed, GaussianLaw):
         return _gaussian(model, hyper, closed, place, grid)
     if grid is None:
@@ -47,6 +62,50 @@ def tabulated(
         reason="the integral of the closed form converges",
         verdict="exact",
     )
+
+
+def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, grid: Grid | None) -> StationaryLaw:
+    lines, marginals = [], {}
+    for name, law in closed.laws.items():
+        if isinstance(law, Known):
+            lines.append(_known(name, law))
+            continue
+        x = _points(law)
+        if grid is not None and place.names == (name,):
+            x = np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
+        plain = ClosedLaw(law.pdf, law.cdf, law.mean, law.var)
+        lines.append(_line(plain, name, x))
+        marginals[name] = (x, law.pdf(x), 0.0 * x)
+    shape = Shape(marginals=marginals)
+    if len(marginals) == 1:
+        ((name, (x, height, _)),) = marginals.items()
+        shape = Shape({name: x}, height)
+    return build(
+        model,
+        hyper,
+        method="closed_form",
+        label=place.label,
+        lines=tuple(lines),
+        shape=shape,
+        mass_outside=0.0,
+        reason="the moments of the closed form are finite",
+        verdict=closed.verdict,
+    )
+
+
+def _known(name: str, law: Known) -> Line:
+    if not law.var:
+        return point_line(name, law.mean)
+    rounding = 1e-12 * (abs(law.mean) + law.var**0.5)
+    return moment_line(name, law.mean, law.mean_error + rounding, law.var, law.var_error + 1e-12 * law.var)
+
+
+def _points(law: Law) -> NDArray:
+    """Return points of the table of a law that hold all but 1e-12 of it at either end."""
+    if law.knots is None or law.below is None:
+        raise Incompatible("a law of this kind has no table; give a grid")
+    inner = law.knots[(law.below > 1e-12) & (law.below < 1.0 - 1e-12)]
+    return np.unique(law.chart.to_v(inner[::4]))
 
 
 def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:

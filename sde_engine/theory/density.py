@@ -165,6 +165,18 @@ def tabulate(
     )
 
 
+class Known(NamedTuple):
+    """What is known of a number whose density has no closed form: mean and variance, with errors where they are series.
+
+    A number that does not fluctuate has variance 0.
+    """
+
+    mean: float
+    var: float
+    mean_error: float = 0.0
+    var_error: float = 0.0
+
+
 class Gamma(NamedTuple):
     """The Gamma law with density v^(shape-1) e^(-v/scale) / (scale^shape Gamma(shape)), v > 0."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refused_models import REFUSED_MODELS
 
 import sde_engine
 from sde_engine.discovery import load_model
@@ -71,22 +72,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("unknown model 'two_layer_scaler'; did you mean 'two_layer_scalar'. accepted: ", model("two_layer_scaler")),
     ("model is 3; a name is accepted", lambda: load_model(3)),  # type: ignore[arg-type]
     ("unknown parameter of two_layer_scalar 'nois'; did you mean 'noise'", model("two_layer_scalar", nois=1.0)),
-    ("depth is 0 and width is 1; whole numbers of 1 or more", model("diagonal_network", depth=0)),
-    ("depth is 1.5 and width is 1; whole numbers", model("diagonal_network", depth=1.5)),
-    ("depth 16 and width 1 make 17 parameters; up to 16", model("diagonal_network", depth=16)),
-    ("unknown noise 'aditive'; did you mean 'additive'", model("double_well", noise="aditive")),
-    ("mu is 'deep' and s is 1.0; numbers are accepted", model("double_well", mu="deep")),
-    ("parameter mu is nan; a finite number", model("double_well", mu=float("nan"))),
-    ("hessian .*1.* covariance .*2.*; .*equal size", model("quadratic", covariance=((1.0, 0.0), (0.0, 1.0)))),
-    ("unknown noise 'normale'; did you mean 'normal'", model("quadratic", noise="normale")),
-    ("hessian is .*; a symmetric matrix of numbers", model("quadratic", hessian=(("a",),))),
-    (r"hessian has shape \(1, 2\); a square matrix of 1 to 8", model("quadratic", hessian=((1.0, 2.0),))),
-    ("hessian is not finite and symmetric", model("quadratic", hessian=((1.0, 2.0), (0.0, 1.0)))),
-    ("covariance has a negative eigenvalue", model("quadratic", covariance=-1.0)),
-    (
-        "covariance has a negative eigenvalue",
-        model("quadratic", hessian=((1.0, 0.0), (0.0, 1.0)), covariance=((0.0, 1.0), (1.0, 0.0))),
-    ),
+    *REFUSED_MODELS,
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
