@@ -10,6 +10,10 @@ passage    mean first passage times, committors, relaxation rates
 current    probability current, entropy production, area rates
 """
 
+from sde_engine.fokker_planck.current import Current as Current
+from sde_engine.fokker_planck.current import area_rate as area_rate
+from sde_engine.fokker_planck.current import entropy_production as entropy_production
+from sde_engine.fokker_planck.current import probability_current as probability_current
 from sde_engine.fokker_planck.equation import Equation as Equation
 from sde_engine.fokker_planck.equation import of_model as of_model
 from sde_engine.fokker_planck.equation import on_line as on_line
@@ -17,6 +21,9 @@ from sde_engine.fokker_planck.generator import Generator as Generator
 from sde_engine.fokker_planck.generator import generator as generator
 from sde_engine.fokker_planck.grid import Axis as Axis
 from sde_engine.fokker_planck.grid import Grid as Grid
+from sde_engine.fokker_planck.passage import committor as committor
+from sde_engine.fokker_planck.passage import mean_first_passage_time as mean_first_passage_time
+from sde_engine.fokker_planck.passage import relaxation_rates as relaxation_rates
 from sde_engine.fokker_planck.solve import GridLaw as GridLaw
 from sde_engine.fokker_planck.solve import half_resolution_error as half_resolution_error
 from sde_engine.fokker_planck.solve import quasi_stationary_law as quasi_stationary_law
