@@ -206,6 +206,11 @@ def _measured(
         raise SpecError("histograms have no solver error here; give observables")
     hyper = check_hyper(hyper)
     kernel, order = dynamics.kernel(model, hyper), dynamics.accuracy(model)
+    if np.isinf(order):
+        raise Incompatible(
+            f"{label(dynamics)} is exact in law at every dt, so there is no solver's error to measure or to lower; use "
+            "simulate without a tolerance"
+        )
     coupled = kernel.size is None
     pair = (_Coupled(dynamics, False), _Coupled(dynamics, True)) if coupled else (dynamics, _halved(dynamics, kernel))
     threads = threads or os.cpu_count() or 1

@@ -44,7 +44,7 @@ class Diffusion(NamedTuple):
     the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
     `is_discrete` says that a step is an update of SGD and not a stretch of continuous time. A step that discretises an
     equation names it, so that solvers of others can take it over: `equation` and `scheme`, or `velocity` and
-    `tolerances` of a flow.
+    `tolerances` of a flow. Where settings belong to one length of step, `settings_at(dt)` returns those of another.
     """
 
     width: int
@@ -58,6 +58,7 @@ class Diffusion(NamedTuple):
     scheme: str = ""
     velocity: Callable[..., Any] | None = None
     tolerances: Tolerances | None = None
+    settings_at: Callable[[float], Any] | None = None
 
 
 class Minibatch(NamedTuple):
@@ -79,6 +80,13 @@ class Minibatch(NamedTuple):
 
 
 Kernel = Diffusion | Minibatch
+
+
+def at_step(kernel: Kernel, dt: float) -> Kernel:
+    """Return the kernel for steps of this length, which the clock may have shortened to fit the run."""
+    if isinstance(kernel, Minibatch) or kernel.settings_at is None:
+        return kernel
+    return kernel._replace(settings=kernel.settings_at(dt))
 
 
 class Dynamics(Protocol):

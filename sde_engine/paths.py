@@ -15,7 +15,7 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends import choice
 from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
-from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.kernel import Dynamics, Hyper, at_step, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run, clock_of
 from sde_engine.stats.histogram import layout
@@ -78,6 +78,7 @@ def trace_of(
         bins,
         run.seed,
     )
+    kernel = at_step(kernel, clock.dt)
     choice.check(backend, kernel, clock)
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = choice.block_runner(backend, kernel)

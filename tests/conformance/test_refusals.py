@@ -116,6 +116,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("examples of kind 'table' need table", lambda: Examples("table", 2)),
     ("the table has 3 columns, but an example takes 2", lambda: Examples("table", 2, np.ones((4, 3)))),
     ("noise_kind is 'additiv'; accepted: additive", lambda: replace(COIN, noise_kind="additiv")),
+    ("unstable, .* dt = 1000 ", kernel(Langevin("exact_ou", dt=1e3), load_model("quadratic", hessian=-1.0))),
     ("log_chart has 1 rows, but the model has 2 components", lambda: replace(COIN, log_chart=((1.0, 1.0),))),
     # hyperparameters
     ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", simulated(hyper=0.1)),  # type: ignore[arg-type]
