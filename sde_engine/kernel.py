@@ -37,6 +37,16 @@ class Tolerances(NamedTuple):
     steady: bool
 
 
+class Motion(NamedTuple):
+    """What the second half of a state is: `per_clock` times it is the velocity V of theta on the clock t.
+
+    Mean of sum_i masses_i V_i^2 / d is the kinetic temperature (`sde_engine.stats.motion`).
+    """
+
+    per_clock: float
+    masses: tuple[float, ...]
+
+
 class Diffusion(NamedTuple):
     """A step driven by standard normals.
 
@@ -59,6 +69,7 @@ class Diffusion(NamedTuple):
     velocity: Callable[..., Any] | None = None
     tolerances: Tolerances | None = None
     settings_at: Callable[[float], Any] | None = None
+    motion: Motion | None = None
 
 
 class Minibatch(NamedTuple):
@@ -77,6 +88,7 @@ class Minibatch(NamedTuple):
     period: int = 1
     weights: tuple[float, ...] = (1.0,)
     steps_per_update: int = 1
+    motion: Motion | None = None
 
 
 Kernel = Diffusion | Minibatch

@@ -14,11 +14,11 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends import choice
-from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
+from sde_engine.backends.trace import Clock, Job, Trace, empty_trace, in_units
 from sde_engine.kernel import Dynamics, Hyper, at_step, check_hyper
 from sde_engine.model import Model
+from sde_engine.observed import bins_of, observed
 from sde_engine.run import Run, clock_of
-from sde_engine.stats.histogram import layout
 from sde_engine.stepping import kernel_of
 from sde_engine.store import checkpoint as store
 
@@ -64,12 +64,11 @@ def trace_of(
     choice.check_name(backend)
     kernel = kernel_of(model, dynamics, hyper)
     hyper = check_hyper(hyper)
-    names = run.names(model)
-    clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
-    formulas = tuple(model.observable(name).formula for name in names)
+    seen = observed(model, run, kernel.width, kernel.motion)
+    clock, bins = clock_of(run, kernel, hyper.eta), bins_of(run, seen)
     job = Job(
         model.params,
-        formulas,
+        tuple(one.observable.formula for one in seen),
         model.dim,
         model.symmetric_origin,
         model.examples,
@@ -88,7 +87,7 @@ def trace_of(
     def one(first_path: int) -> Trace:
         state = np.zeros((kernel.width, size))
         state[: model.dim] = starts[:, first_path : first_path + size]
-        trace = empty_trace(len(names), kernel.width, clock, bins, size)
+        trace = empty_trace(len(seen), kernel.width, clock, bins, size)
         block(job, kernel, first_path, state, trace)
         return trace
 
@@ -103,7 +102,7 @@ def trace_of(
             store.save(checkpoint, whose, found[0]._asdict())
         if progress is not None:
             progress(done, len(first_paths))
-    whole = _joined(found)
+    whole = in_units(_joined(found), [one.scale for one in seen])
     return Trace(*(part[..., : run.paths] for part in whole)), clock
 
 

@@ -31,7 +31,7 @@ ROWS = (
     ("run", "dynamics"),
     ("store",),
     ("network",),
-    ("stepping",),
+    ("stepping", "observed"),
     ("paths",),
     ("convergence",),
     ("ensemble", "sweep", "fokker_planck"),

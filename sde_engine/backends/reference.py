@@ -49,7 +49,8 @@ class _Run:
         return tuple(self.th[: self.job.dim])
 
     def values(self) -> np.ndarray:
-        rows = [formula(self.theta, self.job.params) + np.zeros(len(self.paths)) for formula in self.job.observables]
+        state = tuple(self.th)
+        rows = [formula(state, self.job.params) + np.zeros(len(self.paths)) for formula in self.job.observables]
         return np.array(rows).reshape(len(rows), len(self.paths))
 
     def normals(self, stream: int, count: int, index: int) -> tuple[np.ndarray, ...]:

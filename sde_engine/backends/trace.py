@@ -5,7 +5,7 @@ weight (time spent), weighted deviations of the observables from the path's own 
 logarithm of the distance from the symmetric origin, where the model has one; and histograms over the whole record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -77,11 +77,20 @@ def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: i
     )
 
 
+def in_units(trace: Trace, scales: Sequence[float]) -> Trace:
+    """Return the trace of observables that are these multiples of the ones in it. States and histograms stay."""
+    if all(scale == 1.0 for scale in scales):
+        return trace
+    pairs = [one * other for k, one in enumerate(scales) for other in scales[k:]]
+    sums = np.array([*scales, *pairs, 1.0])[:, None] * trace.sums
+    return trace._replace(reference=np.array(scales)[:, None] * trace.reference, sums=sums)
+
+
 class Job(NamedTuple):
     """Everything that a backend needs to know of one run beside the kernel."""
 
     params: Any
-    observables: tuple[Callable[..., Any], ...]
+    observables: tuple[Callable[..., Any], ...]  # of (state, p)
     dim: int  # components of theta; the state may be wider
     symmetric_origin: bool
     examples: Any

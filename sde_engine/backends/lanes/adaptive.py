@@ -22,7 +22,7 @@ from sde_engine.rng import INCREMENT
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
     """Advance any number of paths, th (width, paths), from the start to the end, into their trace."""
-    loop = _loop(kernel.step, kernel.size, kernel.width, kernel.columns, job.dim, job.observables)
+    loop = _loop(kernel.step, kernel.size, kernel.width, kernel.columns, job.observables)
     lanes = empty_trace(len(job.observables), kernel.width, job.clock, job.bins, LANES)
     loop(
         th,
@@ -74,10 +74,10 @@ def _hand_over(j: int, slot: int, state: Any, lanes: Any, trace: Any) -> None:
 
 
 @lru_cache(maxsize=64)
-def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...]) -> Any:
+def _loop(step: Any, size: Any, width: int, columns: int, observables: tuple[Any, ...]) -> Any:
     advance = weave.advance(step, width, columns)
     step_sizes = weave.step_sizes(size, width)
-    observe = weave.observe(observables, dim)
+    observe = weave.observe(observables, width)
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)

@@ -35,7 +35,7 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
 @lru_cache(maxsize=64)
 def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...], log_distance: bool) -> Any:
     advance = weave.advance(step, width, columns)
-    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
+    look, strays = weave.look(observables, width, dim, log_distance), weave.strays(width)
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)

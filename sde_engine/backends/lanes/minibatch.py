@@ -169,7 +169,7 @@ def _epoch(some: Any, one: Any, gather: Any) -> Any:
 @lru_cache(maxsize=64)
 def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_distance: bool, add_batch: Any) -> Any:
     update = weave.update(step, width, dim)
-    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
+    look, strays = weave.look(observables, width, dim, log_distance), weave.strays(width)
     count = len(observables)
 
     @numba.njit(nogil=True, **OPTIONS)

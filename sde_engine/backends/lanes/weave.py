@@ -66,12 +66,12 @@ def step_sizes(size: Any, width: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def observe(formulas: tuple[Any, ...], dim: int) -> Any:
+def observe(formulas: tuple[Any, ...], width: int) -> Any:
     """Return block(th, values, p): every observable of every lane."""
-    lines = "".join(f"        values[{k}, j] = f{k}(theta, p)\n" for k in range(len(formulas)))
+    lines = "".join(f"        values[{k}, j] = f{k}(state, p)\n" for k in range(len(formulas)))
     return _define(
         "def block(th, values, p):\n    for j in range(LANES):\n"
-        f"        theta = {_read('th', dim)}\n" + (lines or "        pass\n"),
+        f"        state = {_read('th', width)}\n" + (lines or "        pass\n"),
         **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},
     )
 
@@ -137,7 +137,7 @@ def update(step: Any, width: int, dim: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
+def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool) -> Any:
     """Return block(th, p, dt, window, live, reference, weight, sums, exponent, values, share): add one look.
 
     All lanes are at the same clock. What a lane adds stays in registers; as calls on arrays, the few operations of a look
@@ -147,7 +147,7 @@ def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
     lines = ["        share[j] = dt * live[j]", "        weight[window, j] += share[j]"]
     for k in range(count):
         lines += [
-            f"        x = f{k}(theta, p)",
+            f"        x = f{k}(state, p)",
             f"        old = reference[{k}, j]",
             "        fresh = x if (live[j] > 0.0) & (old != old) else old",
             f"        reference[{k}, j] = fresh",
@@ -164,7 +164,7 @@ def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
         ]
     return _define(
         "def block(th, p, dt, window, live, reference, weight, sums, exponent, values, share):\n"
-        f"    for j in range(LANES):\n        theta = {_read('th', dim)}\n" + "\n".join(lines) + "\n",
+        f"    for j in range(LANES):\n        state = {_read('th', width)}\n" + "\n".join(lines) + "\n",
         inline=True,
         log=log,
         **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},
