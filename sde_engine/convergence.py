@@ -3,7 +3,7 @@
 The two runs see the same Brownian paths (an increment over dt is the sum of two over dt / 2), so their difference is
 known far better than either average. With an error of order p in dt, the run at dt is off by
 (coarse - fine) 2^p / (2^p - 1), and (2^p fine - coarse) / (2^p - 1) is of the next order: Talay and Tubaro's
-2 Euler(dt / 2) - Euler(dt).
+2 Euler(dt / 2) - Euler(dt). The order is that of stationary averages: a run must have forgotten its start.
 
 Schemes that choose their steps are run again with half the tolerance and half the longest step; their steps are of the
 order of the tolerance, and the two runs are not coupled.

@@ -53,6 +53,7 @@ class Scheme:
     superlinear : True if it stays finite where drift and noise grow faster than linearly
     objection : model -> a sentence that says why it does not serve this model, empty if it does
     precompute : (Ito, dim, p, h, dt) -> what its step finds in h.precomputed: numbers that belong to steps of length dt
+    stationary_order : model -> the order of averages over the stationary law, where it is not always the weak order
     """
 
     name: str
@@ -69,6 +70,7 @@ class Scheme:
     superlinear: bool = False
     objection: "Callable[[Model], str] | None" = None
     precompute: Callable[..., Any] | None = None
+    stationary_order: "Callable[[Model], float] | None" = None
 
 
 _PROBE = 1.0 / 1024.0
@@ -143,6 +145,18 @@ def linearity_defect(model: "Model") -> tuple[float, tuple[float, ...]]:
             if defect > worst[0]:
                 worst = (defect, tuple(map(float, x)))
     return worst
+
+
+def is_in_detailed_balance(model: "Model") -> bool:
+    """Say whether the noise is a constant multiple of the identity: the drift being a gradient, no current flows then.
+
+    Looked for at theta = 0 and at the model's starts.
+    """
+    points = [np.zeros(model.dim), *(np.array(start, dtype=float) for start in model.starts(model.params))]
+    factors = [_matrix_at(model, point) for point in points]
+    first = factors[0] @ factors[0].T
+    level = float(first[0, 0])
+    return all(np.abs(g @ g.T - level * np.eye(model.dim)).max() <= 1e-9 * level for g in factors)
 
 
 def _change(one: np.ndarray, other: np.ndarray) -> float:

@@ -164,8 +164,9 @@ class Langevin:
         return kernel._replace(settings=settings_at(dt), settings_at=settings_at)
 
     def accuracy(self, model: Model) -> float:
-        """Return the order in dt of the solver's error of an average."""
-        return self._scheme(model).weak_order
+        """Return the order in dt of the solver's error of a stationary average."""
+        scheme = self._scheme(model)
+        return scheme.weak_order if scheme.stationary_order is None else scheme.stationary_order(model)
 
     def _scheme(self, model: Model) -> Scheme:
         name = self.scheme

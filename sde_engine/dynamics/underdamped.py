@@ -107,7 +107,7 @@ class UnderdampedLangevin:
         return Diffusion(2 * model.dim, model.columns, step, None, dt, settings, motion=motion)
 
     def accuracy(self, model: Model) -> float:
-        """Return the order in dt of the solver's error of an average."""
+        """Return the order in dt of the solver's error of a stationary average."""
         return 2.0
 
 
