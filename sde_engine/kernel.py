@@ -29,12 +29,16 @@ class Hyper(NamedTuple):
 
 
 class Tolerances(NamedTuple):
-    """How a flow is solved in steps of its own choice: errors of a step, implicitly or not, up to rest or to the end."""
+    """How a flow is solved in steps of its own choice: errors of a step, implicitly or not, up to rest or to the end.
+
+    `asked` says that the caller asked for any of it, which a solver with fixed steps does not do.
+    """
 
     rtol: float
     atol: float
     implicit: bool
     steady: bool
+    asked: bool
 
 
 class Motion(NamedTuple):

@@ -24,9 +24,10 @@ def check(backend: str, kernel: Kernel, clock: Clock) -> None:
         solvers.check(kernel, clock)
         return
     tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
-    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+    if tolerances is not None and tolerances.asked:
         raise Incompatible(
-            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+            "a flow that is implicit, stops at a steady state or has an rtol or atol is solved by backend 'diffrax'; got "
+            f"{backend!r}, whose steps are all dt"
         )
 
 

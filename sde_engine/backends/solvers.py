@@ -147,7 +147,7 @@ def flow_states(velocity: Any, tolerances: Tolerances, start: Any, times: Any, a
 
     NaN where more than MAX_STEPS steps were needed; at rest, if asked for, the state of rest to the end.
     """
-    rtol, atol, implicit, steady = tolerances
+    rtol, atol, implicit, steady, _ = tolerances
     solver: Any = diffrax.Kvaerno5() if implicit else diffrax.Tsit5()
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: velocity(y, args)),

@@ -180,10 +180,9 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
-    (
-        "implicit or stops at a steady state is solved by backend 'diffrax'",
-        simulated(dynamics=GradientFlow(steady=True)),
-    ),
+    ("implicit, stops at a steady state .* by backend 'diffrax'", simulated(dynamics=GradientFlow(steady=True))),
+    ("rtol or atol .* 'diffrax'; got 'numba', whose steps are all dt", simulated(dynamics=EntropicFlow(rtol=1e-9))),
+    ("rtol or atol is solved", simulated(dynamics=GradientFlow(atol=1e-9), backend="numpy")),
     (
         "backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'",
         simulated(backend="diffrax"),
