@@ -1,13 +1,13 @@
 """Paths of one model under one dynamics, run by a backend in blocks: the same bits for any number of threads.
 
-A block is the unit of work and of a checkpoint: blocks are of one size on every machine and each is a function of its own
-paths, so a run that was stopped goes on with those that are missing.
+A block is the unit of work: blocks are of one size on every machine and each is a function of its own paths. A run that
+was stopped goes on with those that are missing, and with those that were under way from where they were; paths that
+choose their own steps, and flows that diffrax solves, begin their block anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -18,12 +18,12 @@ from sde_engine.backends.trace import Clock, Job, Trace, empty_trace, in_units
 from sde_engine.kernel import Dynamics, Hyper, at_step, check_hyper
 from sde_engine.model import Model
 from sde_engine.observed import bins_of, observed
+from sde_engine.resume import Kept, advance
 from sde_engine.run import Run, clock_of
 from sde_engine.stepping import kernel_of
 from sde_engine.store import checkpoint as store
 
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_SECONDS = 20.0  # between two checkpoints
 
 Progress = Callable[[int, int], Any]
 
@@ -54,7 +54,7 @@ def trace_of(
     Parameters
     ----------
     points : (M, d) around which the paths start; None: the model's own
-    checkpoint : file that keeps the finished blocks of paths; a run that finds its own goes on from there
+    checkpoint : file that keeps what is done, at most `resume.SECONDS` old; a run that finds its own goes on from there
     progress : called with the number of blocks that are done and of all
 
     Raises
@@ -76,6 +76,8 @@ def trace_of(
         clock,
         bins,
         run.seed,
+        0,
+        clock.steps,
     )
     kernel = at_step(kernel, clock.dt)
     choice.check(backend, kernel, clock)
@@ -84,35 +86,31 @@ def trace_of(
     first_paths = range(0, run.paths, size)
     starts = start_states(model, run, 0, len(first_paths) * size, points)
 
-    def one(first_path: int) -> Trace:
+    steps, unit = clock.steps, choice.cut(backend, kernel, clock)
+    whose = (
+        {} if checkpoint is None else _identity(model, dynamics, hyper, run, backend, points) | {"paths a block": size}
+    )
+    kept = Kept(checkpoint, whose, first_paths, steps)
+
+    def one(first_path: int) -> int:
         state = np.zeros((kernel.width, size))
         state[: model.dim] = starts[:, first_path : first_path + size]
         trace = empty_trace(len(seen), kernel.width, clock, bins, size)
-        block(job, kernel, first_path, state, trace)
-        return trace
 
-    whose = _identity(model, dynamics, hyper, run, backend, points) if checkpoint is not None else {}
-    found = _restored(checkpoint, whose)
-    done = sum(part.final.shape[-1] for part in found) // size
-    saved = monotonic()
-    for trace in _mapped(one, first_paths[done:], threads):
-        found, done = [*found, trace], done + 1
-        if checkpoint is not None and (monotonic() - saved > _SECONDS or done == len(first_paths)):
-            found, saved = [_joined(found)], monotonic()
-            store.save(checkpoint, whose, found[0]._asdict())
+        def part(state: np.ndarray, trace: Trace, first: int, last: int) -> None:
+            block(job._replace(first=first, last=last), kernel, first_path, state, trace)
+
+        advance(kept, first_path, state, trace, unit, part)
+        return first_path
+
+    done = kept.finished
+    left = [first_path for first_path in first_paths if kept.found.get(first_path, (None, 0))[1] < steps]
+    for _ in _mapped(one, left, threads, kept):
+        done += 1
         if progress is not None:
             progress(done, len(first_paths))
-    whole = in_units(_joined(found), [one.scale for one in seen])
+    whole = in_units(kept.whole(), [one.scale for one in seen])
     return Trace(*(part[..., : run.paths] for part in whole)), clock
-
-
-def _joined(parts: Sequence[Trace]) -> Trace:
-    return Trace(*(np.concatenate(fields, axis=-1) for fields in zip(*parts, strict=True)))
-
-
-def _restored(checkpoint: Path | None, whose: dict[str, Any]) -> list[Trace]:
-    arrays = None if checkpoint is None else store.restored(checkpoint, whose)
-    return [] if arrays is None else [Trace(**arrays)]
 
 
 def _identity(
@@ -134,7 +132,7 @@ def _identity(
     }
 
 
-def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int) -> Iterator[Trace]:
+def _mapped(function: Callable[[int], int], items: Sequence[int], threads: int, kept: Kept) -> Iterator[int]:
     """Yield the results in order."""
     if threads == 1 or len(items) < 2:
         yield from map(function, items)
@@ -144,4 +142,5 @@ def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int
         try:
             yield from pool.map(function, items[1:])
         finally:
+            kept.stopped = True  # a block that is running ends with its part
             pool.shutdown(cancel_futures=True)

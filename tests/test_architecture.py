@@ -31,7 +31,7 @@ ROWS = (
     ("run", "dynamics"),
     ("store",),
     ("network",),
-    ("stepping", "observed"),
+    ("stepping", "observed", "resume"),
     ("paths",),
     ("convergence",),
     ("ensemble", "sweep", "fokker_planck"),

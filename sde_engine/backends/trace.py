@@ -98,3 +98,5 @@ class Job(NamedTuple):
     clock: Clock
     bins: Bins
     seed: int
+    first: int  # steps of this part of the run: from the first to before the last; runs that cannot be cut are whole
+    last: int

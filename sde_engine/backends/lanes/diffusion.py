@@ -16,7 +16,7 @@ from sde_engine.rng import INCREMENT
 
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables, job.symmetric_origin)
     loop(
         th,
@@ -28,6 +28,8 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         trace,
     )
 
@@ -40,20 +42,31 @@ def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any
 
     @numba.njit(nogil=True, **OPTIONS)
     def loop(
-        th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any, trace: Any
+        th: Any,
+        first_path: Any,
+        seed: Any,
+        p: Any,
+        h: Any,
+        clock: Any,
+        bins: Any,
+        dim: Any,
+        origin: Any,
+        first: Any,
+        last: Any,
+        trace: Any,
     ) -> None:
         z = np.empty((columns, 4, LANES))
         state, normals = th.reshape(th.size), z.reshape(z.size)
         values = np.empty((count, LANES))
-        t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.ones(LANES)
+        t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), 1.0 * np.isinf(trace.diverged_at)
         square, share = np.empty(LANES), np.empty(LANES)
         dt[:] = clock.dt
         root[:] = np.sqrt(clock.dt)
-        done = 0
-        while done < clock.steps:
+        done = first
+        while done < last:
             for c in range(columns):
                 fill_normals(z[c], first_path, INCREMENT + c, done // 4, seed)
-            for q in range(min(4, clock.steps - done)):
+            for q in range(min(4, last - done)):
                 if (done + q) % clock.every == 0:
                     window = window_at((done + q) * clock.dt, clock)
                     if window >= 0:

@@ -19,7 +19,7 @@ _GROUP = 4  # examples whose gradients are added in one pass over the lanes
 
 
 def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     add_batch = _batch_sum(job.examples.kind, kernel.sampling, job.example_gradient, job.dim, job.examples.draws)
     loop = _loop(kernel.step, kernel.width, job.dim, job.observables, job.symmetric_origin, add_batch)
     table = np.empty((1, 1)) if job.examples.table is None else job.examples.table
@@ -34,6 +34,8 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         kernel.batch,
         np.array(kernel.weights),
         np.ravel(table),
@@ -183,6 +185,8 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_dis
         bins: Any,
         dim: Any,
         origin: Any,
+        first: Any,
+        last: Any,
         batch: Any,
         weights: Any,
         table: Any,
@@ -191,12 +195,12 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_dis
     ) -> None:
         values = np.empty((count, LANES))
         state, total = th.reshape(th.size), np.empty(dim * LANES)
-        t, dt, live = np.zeros(LANES), np.empty(LANES), np.ones(LANES)
+        t, dt, live = np.zeros(LANES), np.empty(LANES), 1.0 * np.isinf(trace.diverged_at)
         square, weight = np.empty(LANES), np.empty(LANES)
         dt[:] = clock.dt
         parts = weights.shape[0]
         share = weights[parts - 1] / batch
-        for done in range(clock.steps):
+        for done in range(first, last):
             if done % clock.every == 0:
                 window = window_at(done * clock.dt, clock)
                 if window >= 0:

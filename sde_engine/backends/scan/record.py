@@ -38,8 +38,8 @@ class Setting(NamedTuple):
 
 
 def beginning(th: jax.Array, trace: Any) -> Moving:
-    """Return the start of a block."""
-    return Moving(tuple(th), jnp.ones(th.shape[1], dtype=bool), trace.diverged_at, tuple(trace.final), trace.exponent)
+    """Return the start of a part of a block."""
+    return Moving(tuple(th), jnp.isinf(trace.diverged_at), trace.diverged_at, tuple(trace.final), trace.exponent)
 
 
 def rows(components: Any, paths: Any) -> tuple[jax.Array, ...]:
