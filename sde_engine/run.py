@@ -60,12 +60,16 @@ class Run:
         if len(set(names)) < len(names):
             raise SpecError(f"two histograms of one observable: {', '.join(names)}; one each is accepted")
 
-    def names(self, model: Model) -> tuple[str, ...]:
-        """Return the names of the observables, checked; the histograms' come last if they are not listed."""
-        names = self.observables or tuple(model.observables) or model.components
+    def names(self, model: Model, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the names of the observables, checked; the histograms' come last if they are not listed.
+
+        `more` are names that the dynamics adds to the model's.
+        """
+        names = self.observables or (tuple(model.observables) or model.components) + more
         names += tuple(h.observable for h in self.histograms if h.observable not in names)
         for name in names:
-            model.observable(name)
+            if name not in more:
+                model.observable(name)
         return names
 
     def lasting(self, eta: float) -> int:

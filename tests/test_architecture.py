@@ -31,7 +31,7 @@ ROWS = (
     ("run", "dynamics"),
     ("store",),
     ("network",),
-    ("stepping",),
+    ("stepping", "observed", "resume"),
     ("paths",),
     ("convergence",),
     ("ensemble", "sweep", "fokker_planck"),

@@ -5,10 +5,11 @@ weight (time spent), weighted deviations of the observables from the path's own 
 logarithm of the distance from the symmetric origin, where the model has one; and histograms over the whole record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 LANES = 128  # trajectories in a block; fixed, so that block boundaries never depend on the machine
 _CACHE_LINE = 64  # bytes
@@ -64,7 +65,7 @@ class Trace(NamedTuple):
     exponent: np.ndarray  # (P,) the state is final * 2**(250 * exponent)
 
 
-def aligned(shape: tuple[int, ...], value: float, dtype: Any = np.float64) -> np.ndarray:
+def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -> np.ndarray:
     """Return np.full(shape, value, dtype) that begins on a cache line, so that no vector of lanes lies across two."""
     dtype = np.dtype(dtype)
     size = int(np.prod(shape)) * dtype.itemsize
@@ -89,11 +90,20 @@ def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: i
     )
 
 
+def in_units(trace: Trace, scales: Sequence[float]) -> Trace:
+    """Return the trace of observables that are these multiples of the ones in it. States and histograms stay."""
+    if all(scale == 1.0 for scale in scales):
+        return trace
+    pairs = [one * other for k, one in enumerate(scales) for other in scales[k:]]
+    sums = np.array([*scales, *pairs, 1.0])[:, None] * trace.sums
+    return trace._replace(reference=np.array(scales)[:, None] * trace.reference, sums=sums)
+
+
 class Job(NamedTuple):
     """Everything that a backend needs to know of one run beside the kernel."""
 
     params: Any
-    observables: tuple[Callable[..., Any], ...]
+    observables: tuple[Callable[..., Any], ...]  # of (state, p)
     dim: int  # components of theta; the state may be wider
     symmetric_origin: bool
     examples: Any
@@ -101,3 +111,5 @@ class Job(NamedTuple):
     clock: Clock
     bins: Bins
     seed: int
+    first: int  # steps of this part of the run: from the first to before the last; runs that cannot be cut are whole
+    last: int

@@ -41,6 +41,7 @@ class _Settings(NamedTuple):
     tolerance: float
     longest: float
     probe: float
+    precomputed: Any = ()
 
 
 @lru_cache(maxsize=64)
@@ -151,12 +152,21 @@ class Langevin:
         amplitude = sqrt(temperature)
         tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
-        width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
-        return Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
+        width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns, model.dim)
+        kernel = Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
+        precompute = scheme.precompute
+        if precompute is None:
+            return kernel
+
+        def settings_at(dt: float) -> _Settings:
+            return settings._replace(precomputed=precompute(equation, model.dim, model.params, settings, dt))
+
+        return kernel._replace(settings=settings_at(dt), settings_at=settings_at)
 
     def accuracy(self, model: Model) -> float:
-        """Return the order in dt of the solver's error of an average."""
-        return self._scheme(model).weak_order
+        """Return the order in dt of the solver's error of a stationary average."""
+        scheme = self._scheme(model)
+        return scheme.weak_order if scheme.stationary_order is None else scheme.stationary_order(model)
 
     def _scheme(self, model: Model) -> Scheme:
         name = self.scheme

@@ -102,6 +102,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("examples of kind 'table' need table", lambda: Examples("table", 2)),
     ("the table has 3 columns, but an example takes 2", lambda: Examples("table", 2, np.ones((4, 3)))),
     ("noise_kind is 'additiv'; accepted: additive", lambda: replace(COIN, noise_kind="additiv")),
+    ("unstable, .* dt = 1000 ", kernel(Langevin("exact_ou", dt=1e3), load_model("quadratic", hessian=-1.0))),
     ("log_chart has 1 rows, but the model has 2 components", lambda: replace(COIN, log_chart=((1.0, 1.0),))),
     # hyperparameters
     ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", simulated(hyper=0.1)),  # type: ignore[arg-type]
@@ -165,10 +166,9 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
-    (
-        "implicit or stops at a steady state is solved by backend 'diffrax'",
-        simulated(dynamics=GradientFlow(steady=True)),
-    ),
+    ("implicit, stops at a steady state .* by backend 'diffrax'", simulated(dynamics=GradientFlow(steady=True))),
+    ("rtol or atol .* 'diffrax'; got 'numba', whose steps are all dt", simulated(dynamics=EntropicFlow(rtol=1e-9))),
+    ("rtol or atol is solved", simulated(dynamics=GradientFlow(atol=1e-9), backend="numpy")),
     (
         "backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'",
         simulated(backend="diffrax"),

@@ -190,7 +190,7 @@ OF_ONE_KIND = [
     ("a network is not moved by 'svag'; accepted: sgd, ", lambda: run(REGRESSION, sde.Svag())),
     ("use net.stored.N, seed", lambda: run(online_network(), sde.Langevin())),
     ("use net.stored.N, seed|net.stored", lambda: run(online_network(), sde.EntropicFlow())),
-    ("a flow that is implicit .* is solved by backend 'diffrax'", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
+    ("a flow that is implicit.* is solved by backend 'diffrax'", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
     ("rtol is -1; a finite number above 0", lambda: sde.EntropicFlow(rtol=-1)),
     ("unknown sampling 'ii'", lambda: sde.EntropicFlow(sampling="ii")),
     ("'my_networks:REGRESSION' is a network and takes no param", lambda: sde.load_model("my_networks:REGRESSION", a=1)),

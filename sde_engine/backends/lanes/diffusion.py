@@ -16,7 +16,7 @@ from sde_engine.rng import INCREMENT
 
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables, job.symmetric_origin)
     z = aligned((kernel.columns, 4, LANES), 0.0)
     loop(
@@ -24,7 +24,7 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
         th.reshape(-1),
         z,
         z.reshape(-1),
-        scratch(len(job.observables), job.clock.dt, live=1.0),
+        scratch(len(job.observables), job.clock.dt, live=np.isinf(trace.diverged_at)),
         first_path,
         np.uint64(job.seed),
         job.params,
@@ -33,6 +33,8 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         trace,
     )
 
@@ -40,7 +42,7 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
 @lru_cache(maxsize=64)
 def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...], log_distance: bool) -> Any:
     advance = weave.advance(step, width, columns)
-    look = shared_look(weave.look(observables, dim, log_distance))
+    look = shared_look(weave.look(observables, width, dim, log_distance))
     strays = weave.strays(width)
 
     @numba.njit(**ENTRY)
@@ -58,13 +60,15 @@ def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any
         bins: Any,
         dim: Any,
         origin: Any,
+        first: Any,
+        last: Any,
         trace: Any,
     ) -> None:
-        done = 0
-        while done < clock.steps:
+        done = first
+        while done < last:
             for c in range(columns):
                 fill_normals(z[c], first_path, INCREMENT + c, done // 4, seed)
-            for q in range(min(4, clock.steps - done)):
+            for q in range(min(4, last - done)):
                 look(done + q, state, p, s, clock, bins, trace)
                 advance(state, normals, q, s.dt, s.root, p, h)
             done += 4

@@ -19,7 +19,7 @@ _GROUP = 4  # examples whose gradients are added in one pass over the lanes
 
 
 def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     add_batch = _batch_sum(job.examples.kind, kernel.sampling, job.example_gradient, job.dim, job.examples.draws)
     loop = _loop(kernel.step, kernel.width, job.dim, job.observables, job.symmetric_origin, add_batch)
     table = np.empty((1, 1)) if job.examples.table is None else job.examples.table
@@ -28,7 +28,7 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         th,
         th.reshape(-1),
         aligned((job.dim * LANES,), 0.0),
-        scratch(len(job.observables), job.clock.dt, live=1.0),
+        scratch(len(job.observables), job.clock.dt, live=np.isinf(trace.diverged_at)),
         first_path,
         np.uint64(job.seed),
         job.params,
@@ -37,6 +37,8 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         kernel.batch,
         np.array(kernel.weights),
         np.ravel(table),
@@ -184,7 +186,7 @@ def _epoch(some: Any, one: Any, gather: Any) -> Any:
 @lru_cache(maxsize=64)
 def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_distance: bool, add_batch: Any) -> Any:
     update = weave.update(step, width, dim)
-    look = shared_look(weave.look(observables, dim, log_distance))
+    look = shared_look(weave.look(observables, width, dim, log_distance))
     strays = weave.strays(width)
 
     @numba.njit(**ENTRY)
@@ -201,6 +203,8 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_dis
         bins: Any,
         dim: Any,
         origin: Any,
+        first: Any,
+        last: Any,
         batch: Any,
         weights: Any,
         table: Any,
@@ -209,7 +213,7 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_dis
     ) -> None:
         parts = weights.shape[0]
         share = weights[parts - 1] / batch
-        for done in range(clock.steps):
+        for done in range(first, last):
             look(done, state, p, s, clock, bins, trace)
             for i in range(total.size):
                 total[i] = 0.0

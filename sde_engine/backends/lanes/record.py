@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
 from sde_engine.backends.lanes.primitives import INLINED, INNER
 from sde_engine.backends.trace import (
@@ -29,10 +30,11 @@ class Scratch(NamedTuple):
     values: np.ndarray  # (observables, LANES)
 
 
-def scratch(observables: int, dt: float, live: float) -> Scratch:
-    """Return the arrays of a block at the clock 0."""
-    t, start, root, alive, square, share = (aligned((LANES,), x) for x in (0.0, dt, np.sqrt(dt), live, 0.0, 0.0))
-    return Scratch(t, start, root, alive, square, share, aligned((observables, LANES), 0.0))
+def scratch(observables: int, dt: float, live: ArrayLike) -> Scratch:
+    """Return the arrays of a block whose paths are alive where `live` says so."""
+    values: tuple[ArrayLike, ...] = (0.0, dt, np.sqrt(dt), live, 0.0, 0.0)
+    t, longest, root, alive, square, share = (aligned((LANES,), value) for value in values)
+    return Scratch(t, longest, root, alive, square, share, aligned((observables, LANES), 0.0))
 
 
 _LIMIT = BLOWN_UP * BLOWN_UP

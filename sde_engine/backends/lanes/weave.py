@@ -127,7 +127,7 @@ def update(step: Any, width: int, dim: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def look(formulas: tuple[Any, ...], dim: int, log_distance: bool, dt: str = "dt") -> Any:
+def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool, dt: str = "dt") -> Any:
     """Return block(th, p, dt, window, live, values, share, trace): add one look to a window of the trace.
 
     A lane counts with share = dt * live, where `dt` is a number, or with "dt[j]" an array. What a lane adds stays in
@@ -137,7 +137,7 @@ def look(formulas: tuple[Any, ...], dim: int, log_distance: bool, dt: str = "dt"
     lines = [f"        share[j] = {dt} * live[j]", "        weight[window, j] += share[j]"]
     for k in range(count):
         lines += [
-            f"        x = f{k}(theta, p)",
+            f"        x = f{k}(state, p)",
             f"        old = reference[{k}, j]",
             "        fresh = x if (share[j] > 0.0) & (old != old) else old",
             f"        reference[{k}, j] = fresh",
@@ -155,7 +155,7 @@ def look(formulas: tuple[Any, ...], dim: int, log_distance: bool, dt: str = "dt"
     return _define(
         "def block(th, p, dt, window, live, values, share, trace):\n"
         "    reference, weight, sums, exponent = trace.reference, trace.weight, trace.sums, trace.exponent\n"
-        f"    for j in range(LANES):\n        theta = {_read('th', dim)}\n" + "\n".join(lines) + "\n",
+        f"    for j in range(LANES):\n        state = {_read('th', width)}\n" + "\n".join(lines) + "\n",
         inline=True,
         log=log,
         **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},
