@@ -33,6 +33,7 @@ from sde_engine.fokker_planck.grid import Grid
 from sde_engine.fokker_planck.stencil import decompose, regularised
 
 STEEPEST = 700.0  # largest force per cell; the rates are then those of upwinding
+_STEEP = 3.0  # change of ln q over one edge from which its current is of second order
 _ONE_WAY = 690.0  # force above which no jump goes uphill
 MOST_CELLS = 1_500_000
 
@@ -215,18 +216,57 @@ def _edges(
     start = index[:, i].astype(float)
     shift = np.broadcast_to(np.array(offset, dtype=float)[:, None], start.shape)
     z = _edge_force(equation, grid, start, shift, is_plain)
-    j, strength = j[i], strength[i]
     gradient, tilt = z, np.ones_like(z)
     if reference is not None:
         with np.errstate(invalid="ignore"):
-            gradient = reference[j] - reference[i]
+            gradient = reference[j[i]] - reference[i]
         rest = z - gradient
         # Where the reference underflowed or is far off, plain exponential fitting.
         poor = ~(np.abs(rest) <= 1.0 + 2.0 * np.abs(z))
         gradient, rest = np.where(poor, z, gradient), np.where(poor, 0.0, rest)
+        back_one = _neighbour(grid, index, tuple(-e for e in offset))
+        rest = _sharpened(rest, i, j, back_one, strength, volume * weight, reference)
         tilt = np.exp(np.arcsinh(0.5 * rest))
+    j, strength = j[i], strength[i]
     forth, back = bernoulli(-gradient) * tilt, bernoulli(gradient) / tilt
     return Edges(offset, i, j, strength * forth / volume[i], strength * back / volume[j], z)
+
+
+def _sharpened(
+    rest: NDArray,
+    i: NDArray,
+    after: NDArray,
+    before: tuple[NDArray, NDArray],
+    strength: NDArray,
+    amount: NDArray,
+    reference: NDArray,
+) -> NDArray:
+    """Return s of each edge such that the divergence of the current on p = q is of fourth order.
+
+    With f = A s q along a line of edges the flux f - f''/24 has that property; s is an integral over the edge and q lies at
+    nodes, which the other terms correct. An edge without an edge before and after it, or where q falls steeply, keeps s.
+    """
+    j, n = after[i], len(amount)
+    full, there = np.zeros(n), np.zeros(n, dtype=bool)
+    full[i], there[i] = rest, True
+    h = before[0][i]
+    usable = before[1][i] & there[h] & there[j]
+    k = np.where(usable, after[j], j)
+    h = np.where(usable, h, i)
+    steps = np.array([reference[i] - reference[h], reference[j] - reference[i], reference[k] - reference[j]])
+    usable &= (np.abs(steps) < _STEEP).all(axis=0)
+    steps = np.where(usable, steps, 0.0)
+    middle = (9.0 * (amount[i] + amount[j]) - amount[h] - amount[k]) / 16.0
+    left, right = strength[h] * full[h], strength[j] * full[j]
+    own = strength[i] * rest
+    flux = (
+        middle * rest * np.exp((steps[0] - steps[2]) / 16.0)
+        - (left * np.exp(-0.5 * (steps[0] + steps[1])) - 2.0 * own + right * np.exp(0.5 * (steps[1] + steps[2]))) / 24.0
+        - strength[i] * (full[h] - 2.0 * rest + full[j]) / 24.0
+    )
+    half = 0.5 * steps[1]
+    mean = np.where(np.abs(half) < 1e-4, 1.0 + half * half / 6.0, np.sinh(half) / np.where(half == 0.0, 1.0, half))
+    return np.where(usable, flux * mean / strength[i], rest)
 
 
 def _leak(

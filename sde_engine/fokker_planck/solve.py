@@ -20,7 +20,9 @@ from sde_engine.fokker_planck.generator import Generator, generator
 from sde_engine.fokker_planck.grid import Grid
 
 MOST_CELLS_3D = 40_000  # a direct factorisation in three dimensions fills up: 34^3 cells take some 3 GB
-_COARSEST = 16  # cells an axis of the coarsest grid that serves a finer one as its reference law
+_COARSEST = 8  # cells an axis of the coarsest grid that serves a finer one as its reference law
+_REPEATS, _SETTLED = 8, 1e-3  # a law serves as its own reference until it moves by less than this (L1)
+_REPEATED = 20_000  # cells up to which it does: a finer grid's reference is good enough
 _REFERENCE_FLOOR = 1e-3  # the fixed cell is exchanged for the fullest one if it carries less than this share of it
 
 
@@ -105,17 +107,39 @@ def stationary_laws(equation: Equation, grid: Grid) -> tuple[GridLaw, ...]:
         found = stationary_laws(equation, grid.coarser())
         coarse = found[0] if len(found) == 1 else None
         reference = None if coarse is None else refined(coarse, grid)
-    built = generator(equation, grid, reference=reference)
+    laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
+    for _ in range(_REPEATS):
+        if len(laws) > 1 or grid.size > _REPEATED or _is_settled(laws[0], reference):
+            break
+        reference = _logarithm(laws[0]).ravel()
+        laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
+    return laws
+
+
+def _laws(built: Generator, reference: NDArray | None, coarse: GridLaw | None) -> tuple[GridLaw, ...]:
+    """Return the law of every closed class of cells."""
     return tuple(
         _law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in closed_classes(built.matrix)
     )
 
 
-def refined(law: GridLaw, grid: Grid) -> NDArray:
-    """Return the logarithm of a coarse law's density at the nodes of a finer grid, by cubic interpolation."""
+def _is_settled(law: GridLaw, reference: NDArray | None) -> bool:
+    """Whether a law is so near to the reference that its generator was built with that another round changes little."""
+    if reference is None:
+        return False
+    return float(np.abs(np.exp(reference) * law.grid.volumes.ravel() - law.mass.ravel()).sum()) < _SETTLED
+
+
+def _logarithm(law: GridLaw) -> NDArray:
+    """Return the logarithm of the density at the nodes, finite where it underflows."""
     with np.errstate(divide="ignore"):
         values = np.log(law.density)
-    values = np.where(np.isfinite(values), values, -1e4)
+    return np.where(np.isfinite(values), values, -1e4)
+
+
+def refined(law: GridLaw, grid: Grid) -> NDArray:
+    """Return the logarithm of a coarse law's density at the nodes of a finer grid, by cubic interpolation."""
+    values = _logarithm(law)
     for k, (coarse, fine) in enumerate(zip(law.grid.axes, grid.axes, strict=True)):
         at = (np.arange(fine.cells) + 0.5) * coarse.cells / fine.cells - 0.5
         first = np.floor(at).astype(int) - 1
