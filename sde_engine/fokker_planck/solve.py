@@ -131,10 +131,8 @@ def _is_settled(law: GridLaw, reference: NDArray | None) -> bool:
 
 
 def _logarithm(law: GridLaw) -> NDArray:
-    """Return the logarithm of the density at the nodes, finite where it underflows."""
-    with np.errstate(divide="ignore"):
-        values = np.log(law.density)
-    return np.where(np.isfinite(values), values, -1e4)
+    """Return the logarithm of the density at the nodes; where that underflows, a value so near that cubics do not swing."""
+    return np.log(np.maximum(law.density, 1e-300))
 
 
 def refined(law: GridLaw, grid: Grid) -> NDArray:
