@@ -86,6 +86,8 @@ def generator(equation: Equation, grid: Grid, *, reference: NDArray | None = Non
             f"drift or diffusion is not finite at {[float(x.ravel()[bad]) for x in grid.nodes]}; "
             "choose a grid on which they are"
         )
+    if not np.any(equation.matrix(grid.nodes)):
+        raise Incompatible("the diffusion is zero on the whole grid, so its laws are point masses; give some noise")
     volume, leak = grid.volumes.ravel(), np.zeros(grid.size)
     edges = []
     for offset, weight in decompose(tensor).items():
@@ -111,7 +113,7 @@ def _local(
     if grid.dim > 1:
         floor = np.maximum(floor, trace / max(grid.shape))
     safe = regularised(tensor, floor)
-    return drift, safe, (np.einsum("iin->n", safe) - trace) / np.maximum(trace, 1e-300)
+    return drift, safe, (np.einsum("iin->n", safe) - trace) / np.maximum(trace, 1e-200)
 
 
 def _divergence(equation: Equation, x: NDArray, width: NDArray) -> NDArray:

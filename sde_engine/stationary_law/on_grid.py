@@ -65,6 +65,11 @@ def solved(
         )
         return (dead, *_metastable(model, hyper, equation, place))
     laws = [law for law in stationary_laws(equation, grid) if np.sum(law.mass > 1e-300) > 1]
+    if not laws:
+        raise Incompatible(
+            f"{model.name!r} has no stationary law{' on ' + place.label if place.label else ''}: its mass runs to the ends "
+            "of every grid; a loss that grows in every direction is accepted"
+        )
     label = [place.label] if len(laws) == 1 else [f"{place.label} class {k}".strip() for k in range(len(laws))]
     return tuple(_labelled(model, hyper, place, law, name) for law, name in zip(laws, label, strict=True))
 
