@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from sde_engine.sweep import Sweep as Sweep
     from sde_engine.symmetry import balance as balance
     from sde_engine.symmetry import charges as charges
+    from sde_engine.theory.quadratic import relaxation_spectrum as relaxation_spectrum
     from sde_engine.transfer_operator import relaxation as relaxation
 
 __version__ = "0.1.0"
@@ -94,6 +95,7 @@ _HOME = {
     "lyapunov": "stability",
     "open_results": "store",
     "relaxation": "transfer_operator",
+    "relaxation_spectrum": "theory.quadratic",
     "run_sweep": "runner",
     "simulate": "ensemble",
 }

@@ -57,13 +57,24 @@ class Equation:
 
 
 def temperature_of(model: Model, hyper: Hyper, sampling: Sampling = "iid") -> float:
-    """Return T = eta / batch times the finite-population factor of the sampling."""
+    """Return T = eta / batch times the finite-population factor of the sampling, above 0.
+
+    Raises
+    ------
+    Incompatible : reshuffled epochs; a batch of all examples without replacement, which has no noise
+    """
     if sampling == "epoch":
         raise Incompatible(
             "reshuffled epochs have no Fokker-Planck equation of this form (their leading diffusion "
             "cancels over an epoch); accepted: 'iid', 'without_replacement'"
         )
-    return hyper.temperature * sampling_factor(sampling, hyper.batch, model.examples.size)
+    temperature = hyper.temperature * sampling_factor(sampling, hyper.batch, model.examples.size)
+    if temperature == 0.0:
+        raise Incompatible(
+            f"a batch of all {hyper.batch} examples without replacement has temperature 0, so the law is a point mass at "
+            "a minimum of the loss; use a smaller batch, or GradientFlow to find the minimum"
+        )
+    return temperature
 
 
 def of_model(model: Model, hyper: Hyper, *, sampling: Sampling = "iid") -> Equation:

@@ -35,6 +35,14 @@ class GaussianLaw(NamedTuple):
 
     covariance: NDArray
 
+    def refuse_degenerate(self) -> None:
+        """Raise a sentence if the law lies on a point, a line or a plane, where it has no density."""
+        size = np.linalg.eigvalsh(self.covariance)
+        if not size[0] > 1e-14 * size[-1]:
+            raise Incompatible(
+                "there is no noise along one of the components or a mixture of them, so the law has no density there"
+            )
+
     def density(self, x: tuple[NDArray, ...]) -> NDArray:
         """Return the joint density at coordinate arrays."""
         points, inverse = np.array(x), np.linalg.inv(self.covariance)
@@ -163,6 +171,7 @@ def _bowl(model: Model, hyper: Hyper, place: Support) -> ClosedLaw | GaussianLaw
     hessian, factor = np.array(model.params.hessian), np.array(model.params.factor)
     stiff = hessian + hyper.weight_decay * np.eye(len(hessian))
     law = GaussianLaw(np.atleast_2d(np.asarray(sde_covariance(stiff, factor @ factor.T, hyper.temperature))))
+    law.refuse_degenerate()
     return law.line(0) if model.dim == 1 else law
 
 

@@ -109,9 +109,8 @@ def _points(law: Law) -> NDArray:
 
 
 def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:
+    law.refuse_degenerate()
     widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
-    if not np.all(widths > 0.0):
-        raise Incompatible("there is no noise along one of the components, so the law has no density there")
     cells = CELLS.get(len(widths), CELLS[1])
     found = tuple(Axis(-w, w, cells) for w in widths) if grid is None else grid.axes
     axes, shape = list(zip(place.names, found, strict=True)), Shape()
