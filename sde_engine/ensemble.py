@@ -123,7 +123,8 @@ def simulate(
     every, evaluate, snapshots : for networks only, see `sde_engine.network.run.Options`
     tolerance : halve the solver's step until its error is below so many standard errors of every average (1 is a good
         choice); the attribute `verdict` says so, or what stood in the way. Not for networks, nor for discrete dynamics
-    checkpoint : file that keeps what is done; a run that finds its own goes on from there, to the same bits
+    checkpoint : file that keeps what is done, written every 20 seconds; a run that finds its own goes on from there, to the
+        same bits. Paths that choose their own steps, and flows on "diffrax", begin a block anew that was under way
     progress : called with the parts of the run that are done and all of them
 
     Returns

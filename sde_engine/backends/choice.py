@@ -35,14 +35,14 @@ def check(backend: str, kernel: Kernel, clock: Clock) -> None:
 def cut(backend: str, kernel: Kernel, clock: Clock) -> int:
     """Return after a multiple of how many steps a block may be cut in parts, 0 for never.
 
-    Noise is made for up to 128 steps at a time, an epoch's order once, and JAX goes from look to look. Paths that choose
+    One counter serves up to 128 steps, an epoch's order is drawn once, and JAX goes from look to look. Paths that choose
     their steps are at different clocks, and a flow that diffrax solves is one solution.
     """
+    looks = clock.every if backend in ("jax", "diffrax") else 1
     if isinstance(kernel, Minibatch):
-        return lcm(LANES, kernel.period, clock.every)
-    if kernel.size is not None or (backend == "diffrax" and kernel.tolerances is not None):
-        return 0
-    return lcm(LANES, clock.every)
+        return lcm(LANES, kernel.period, looks)
+    whole = kernel.size is not None or (backend == "diffrax" and kernel.tolerances is not None)
+    return 0 if whole else lcm(LANES, looks)
 
 
 def block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:

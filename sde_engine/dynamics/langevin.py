@@ -120,7 +120,7 @@ class Langevin:
     Parameters
     ----------
     scheme : name of a discretisation, or None: "log_platen" ("log_euler" for more than one noise) where the model has
-        a log chart, "heun" where the noise is additive, else "adaptive_ri6"
+        a log chart, "heun" where the noise is additive, else "adaptive_ri6". On a quadratic "exact_ou" is exact at any dt
     dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
     tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
     sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature

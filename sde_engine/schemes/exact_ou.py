@@ -3,8 +3,8 @@
     theta' = e^(A dt) theta + J b + F z,   J = int_0^dt e^(A s) ds,   F F^T = S = int_0^dt e^(A s) G G^T e^(A^T s) ds
 
 On a quadratic loss A = -(H + weight_decay), and F is a full matrix where G does not commute with H. A step of any length
-has the law of the equation, transients and stationary law alike: mean, covariance and autocovariance. Only what is
-averaged over time is seen at whole steps. The gradient is tested to be linear, and not taken on trust.
+has the law of the equation, transients and stationary law alike: mean, covariance and autocovariance. Time averages are
+taken at whole steps. The gradient is tested to be linear and the noise to be constant, and neither is taken on trust.
 
 E = e^(A dt), J and S are made from steps of dt / 2^k, where a Taylor series converges to rounding, by doubling:
 

@@ -27,6 +27,6 @@ def kinetic_temperature(trace: Trace, places: tuple[int, ...], masses: tuple[flo
         energy += mass * (sums.second[:, k, k] + 2.0 * about * sums.first[:, k] + about * about * sums.weight)
     value, error = ratio(energy / len(masses), sums.weight)
     return {
-        "kinetic_temperature": scalar(value, "mean of mass times velocity squared, a component"),
+        "kinetic_temperature": scalar(value, "kinetic temperature: mean of mass times velocity squared, a component"),
         "kinetic_temperature_stderr": scalar(error, "standard error of the kinetic temperature"),
     }
