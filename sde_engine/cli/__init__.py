@@ -30,7 +30,19 @@ from sde_engine.cli.options import (
     Time,
     Updates,
 )
-from sde_engine.cli.text import loaded, mover, new_table, numbers, pairs, reporter, save_figure, show, shown, statistics
+from sde_engine.cli.text import (
+    labelled,
+    loaded,
+    mover,
+    new_table,
+    numbers,
+    pairs,
+    reporter,
+    save_figure,
+    show,
+    shown,
+    statistics,
+)
 from sde_engine.errors import SdeEngineError
 
 app = typer.Typer(
@@ -218,6 +230,8 @@ def inspect(
         print(json.dumps(found, default=str))
         return
     table = new_table(str(found.pop("file")), "what", "value")
+    if "variables" in found:
+        found["variables"] = {name: labelled(words) for name, words in found["variables"].items()}
     for key, value in found.items():
         table.add_row(key, shown(value))
     show(table)

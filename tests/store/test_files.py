@@ -52,7 +52,7 @@ def everything(path: Path) -> dict[str, str]:
 def some_part(folder: Path, seed: int = 1) -> Path:
     path = folder / parts.part_name(f"{seed:064x}", 3)
     values = {"v": np.random.Generator(np.random.Philox(seed)).normal(size=(3, 50)), "status": np.zeros(3, np.int8)}
-    parts.write_part(path, [4, 5, 6], values, {"spec_sha256": "abc", "wall_time_s": 1.0})
+    parts.write_part(path, [4, 5, 6], values, {"spec_sha256": "abc", "thread_time_s": 1.0})
     return path
 
 
