@@ -155,11 +155,7 @@ def simulate(
     if is_network(model):
         from sde_engine.network.results import simulate_network
 
-        if backend not in (None, "jax") or threads is not None or tolerance is not None:
-            raise SpecError(
-                f"backend is {backend!r}, threads is {threads!r} and tolerance is {tolerance!r}; a network runs on 'jax' "
-                "and its own threads, with the step that it is given"
-            )
+        _refuse_for_networks(backend=None if backend == "jax" else backend, threads=threads, tolerance=tolerance)
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
     backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
@@ -199,6 +195,15 @@ def compare(
     joined = xarray.concat(runs, dim=xarray.Variable("dynamics", labels), combine_attrs="drop_conflicts")
     joined["dynamics"].attrs["long_name"] = "what moves the parameters"
     return joined
+
+
+def _refuse_for_networks(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise SpecError(
+                f"{name} is {value!r}, but a network runs on 'jax' and its threads, with the step that it is given; "
+                f"leave {name} out"
+            )
 
 
 def _per_path(model: Model, run: Run, trace: Trace) -> dict[str, Quantity]:

@@ -124,10 +124,10 @@ def _identity(
     table = model.examples.table
     return {
         "model": model.name,
-        "parameters": list(model.params),
+        "parameters": model.params._asdict(),
         "examples": None if table is None else store.digest(table),
         "dynamics": to_spec(dynamics),
-        "hyper": list(hyper),
+        "hyper": hyper._asdict(),
         "run": vars(run) | {"histograms": [vars(histogram) for histogram in run.histograms]},
         "backend": backend,
         "starts": store.digest(points),

@@ -210,7 +210,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
     (
-        "tolerance is None; a network runs on 'jax' and its own threads",
+        "threads is 2, but a network runs on 'jax' and its threads, .*; leave threads out",
         lambda: simulate(load_model("outside_network:NET"), Sgd(), HYPER, paths=8, seed=1, updates=4, threads=2),
     ),
     ("unknown method 'monte_carlo'", lambda: lyapunov(COIN, HYPER, method="monte_carlo")),  # type: ignore[arg-type]

@@ -116,7 +116,7 @@ def test_a_run_that_is_cut_and_resumed_gives_the_same_bits(tmp_path):
         simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, progress=cut, **how)
     resumed = simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how)
     assert whole.identical(resumed)
-    with pytest.raises(StoreError, match="seed is 2 there and 3 here"):
+    with pytest.raises(StoreError, match="another run: seed was 2, now 3; give"):
         simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how | {"seed": 3})
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CorruptData, match="no checkpoint that can be read"):

@@ -281,3 +281,5 @@ def test_differences_name_every_field_and_both_values() -> None:
     assert len(said) < 200
     swapped = {"paths": 64, "axes": {"batch": [1], "eta": [0.1, 0.2]}, "seed": 1}
     assert "order of the axes" in differences(old, swapped)[0]
+    tables = [{"histograms": [{"observable": "v", "bins": bins}]} for bins in (10, 20)]
+    assert differences(*tables) == ["histograms[0].bins was 10, now 20"]
