@@ -4,7 +4,8 @@
     l(theta; x, y) = (v x - y)^2 / 2,   grad_kl L = (b1 v - b2) prod_{m != l} u_km,   C = g(v) J J^T, rank one
 
 with J_kl = dv / du_kl and the data moments of `two_layer_scalar`, which is depth 1, width 1. For depth >= 2 there is
-no critical temperature without weight decay, and with it the learned state is only metastable.
+no critical temperature without weight decay, and with it the learned state is only metastable: where noise is weak
+it outlives any run, whose verdict is then "learned".
 
 Units: all dimensionless; time is eta * (number of updates).
 

@@ -33,14 +33,17 @@ if TYPE_CHECKING:
     from sde_engine.network.model import NetworkModel
 
 
-def quantities(model: Model, run: Run, trace: Trace, clock: Clock) -> dict[str, Quantity]:
-    """Return every statistic of a trace by name."""
+def quantities(
+    model: Model, run: Run, trace: Trace, clock: Clock, points: np.ndarray | None = None
+) -> dict[str, Quantity]:
+    """Return every statistic of a trace by name; the paths started around `points` (M, d), None: the model's own."""
     names = run.names(model)
     units = tuple(model.observable(name).units for name in names)
-    bins, starts = layout(run.histograms, names), len(model.starts(model.params))
+    bins = layout(run.histograms, names)
+    starts = np.array(model.starts(model.params)) if points is None else points
     return (
         averages(trace, clock, names, units)
-        | mixing(trace, names, starts)
+        | mixing(trace, names, len(starts))
         | fate(trace, clock, model.dim, model.symmetric_origin, starts)
         | densities(trace.diverged_at, trace.histogram, run.histograms, bins)
     )
@@ -168,7 +171,7 @@ def simulate(
         )
         errors = {name: quantity for name, quantity in refined.items() if "_solver_error" in name}
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points, **keeping)
-    found = quantities(model, run, trace, clock) | errors | _per_path(model, run, trace)
+    found = quantities(model, run, trace, clock, points) | errors | _per_path(model, run, trace)
     return dataset(found, said | _attributes(model, dynamics, hyper, run, clock, backend))
 
 

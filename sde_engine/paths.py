@@ -15,6 +15,7 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends import choice
 from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
+from sde_engine.capacity import refuse_beyond_memory
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.model import Model
 from sde_engine.run import Run, clock_of
@@ -24,6 +25,7 @@ from sde_engine.store import checkpoint as store
 
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _SECONDS = 20.0  # between two checkpoints
+_COPIES = 2  # of the records that are in memory at least: blocks as they come, and all of them joined
 
 Progress = Callable[[int, int], Any]
 
@@ -79,6 +81,7 @@ def trace_of(
         run.seed,
     )
     choice.check(backend, kernel, clock)
+    _refuse_too_many(run, empty_trace(len(names), kernel.width, clock, bins, 1))
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = choice.block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
@@ -104,6 +107,12 @@ def trace_of(
             progress(done, len(first_paths))
     whole = _joined(found)
     return Trace(*(part[..., : run.paths] for part in whole)), clock
+
+
+def _refuse_too_many(run: Run, trace_of_one: Trace) -> None:
+    """Refuse, before anything is compiled, more paths than the memory can hold the records of."""
+    size = sum(part.nbytes for part in trace_of_one)
+    refuse_beyond_memory(run.paths, run.paths * size * _COPIES, "fewer observables, bins or windows")
 
 
 def _joined(parts: Sequence[Trace]) -> Trace:

@@ -52,7 +52,9 @@ def effective_potential(law: Any) -> "xarray.Dataset":
     """
     import xarray
 
-    data = law.dataset
+    data = getattr(law, "dataset", None)
+    if not isinstance(data, xarray.Dataset):
+        raise SpecError(f"law is {law!r}; a law is accepted, as stationary(model, hyper) returns it")
     if "density" not in data:
         raise Incompatible(
             f"the law {data.attrs.get('label', '')!r} has no density: it is a point mass, or has "

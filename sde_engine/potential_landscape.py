@@ -39,6 +39,7 @@ def landscape(model: Model, hyper: Hyper, law: StationaryLaw, **as_entropic_loss
     ------
     Incompatible : a law without a density, or one of another model
     """
+    model = formulas(model, "this landscape")
     effective = effective_potential(law)
     dims = tuple(str(name) for name in effective["potential"].dims)
     place = next((one for one in supports(model, hyper, dims[0]) if one.label == law.label.split(" class ")[0]), None)

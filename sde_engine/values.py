@@ -5,6 +5,8 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sde_engine.errors import SpecError
 
 
@@ -35,6 +37,28 @@ def check_positive_or_none(name: str, value: Any) -> None:
     """Refuse what is neither None nor a finite number above 0."""
     if value is not None and not (is_finite(value) and value > 0.0):
         raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
+
+
+def numbers_of(name: str, value: Any, words: str) -> np.ndarray:
+    """Return what is an array of real numbers as one; refuse anything else."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # rows of different length
+        found = np.asarray("")
+    if found.dtype.kind not in "biuf":
+        raise SpecError(f"{name} is {value!r}; {words} is accepted")
+    return found.astype(float)
+
+
+def positive_factors(preconditioner: Any, count: int) -> np.ndarray:
+    """Return a diagonal preconditioner, finite factors above 0, one a parameter."""
+    factors = numbers_of("preconditioner", preconditioner, f"a list of {count} positive factors")
+    if factors.shape != (count,) or not np.all((factors > 0.0) & np.isfinite(factors)):
+        raise SpecError(
+            f"preconditioner has shape {factors.shape} and factors from {np.min(factors, initial=np.inf):g} on; {count} "
+            "positive factors that are finite are accepted, one a parameter"
+        )
+    return factors
 
 
 def path_of(name: str, value: Any) -> Path:
