@@ -26,7 +26,6 @@ Smith, S., Dherin, B., Barrett, D. and De, S. (2021). arXiv:2101.12176 (reshuffl
 
 from functools import lru_cache
 from math import inf
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -48,7 +47,7 @@ def matching_coefficient(steps: float) -> float:
 
     n = infinity gives 1/4. arXiv:2505.12387 to leading order; the n dependence is derived here.
     """
-    if not (isinstance(steps, Real) and steps >= 1.0):
+    if not ((steps == inf or is_finite(steps)) and steps >= 1.0):
         raise SpecError(f"steps is {steps!r}; a number of 1 or more (or infinity) is accepted")
     return 0.25 * (1.0 - 1.0 / steps) if steps < inf else 0.25
 

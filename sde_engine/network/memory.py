@@ -4,7 +4,6 @@ What a run keeps on the host is known before anything is made: states, and two n
 What a window takes on the device is asked of the compiler, which has laid it out.
 """
 
-from collections.abc import Callable
 from math import prod
 from typing import Any
 
@@ -30,9 +29,7 @@ def refuse_too_many(net: NetworkModel, run: Run, watch: Watch, width: int) -> No
     refuse_beyond_memory(run.paths, float(run.paths * size), _LESS)
 
 
-def refuse_large_window(
-    net: NetworkModel, run: Run, advance: Callable[..., Any], state: State, settings: dict[str, Any]
-) -> None:
+def refuse_large_window(net: NetworkModel, run: Run, advance: Any, state: State, settings: dict[str, Any]) -> None:
     """Refuse paths for whose window, compiled but not begun, the processor's memory is too small."""
     examples = () if net.size is None else net.examples
     if {device.platform for array in examples for device in array.devices()} - {"cpu"}:

@@ -33,9 +33,9 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> list[str]:
             sentences.append(f"{where}: {cause}")
         elif item["type"] == "extra_forbidden":
             known = _fields(model, item["loc"][:-1])
-            accepted = [_dotted((*item["loc"][:-1], name)) for name in known]
-            sentences.append(unknown("key", where, accepted))
-            meant |= set(get_close_matches(where, accepted, n=1, cutoff=0.5))
+            keys = [_dotted((*item["loc"][:-1], name)) for name in known]
+            sentences.append(unknown("key", where, keys))
+            meant |= set(get_close_matches(where, keys, n=1, cutoff=0.5))
         else:
             field = _fields(model, item["loc"][:-1]).get(str(item["loc"][-1]))
             accepted = (field.description if field else None) or "see the example in the documentation"
