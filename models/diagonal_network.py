@@ -22,6 +22,7 @@ from sde_engine.data import scalar_data
 from sde_engine.errors import SpecError
 from sde_engine.model import Formula, Model, Observable
 from sde_engine.theory import moments
+from sde_engine.values import is_whole
 
 _LARGEST = 16
 
@@ -116,7 +117,7 @@ def MODEL(
     standardise: bool = False,
 ) -> Model:
     """Return the network with `depth` >= 1 hidden factors and `width` >= 1 units; data as in `sde_engine.data`."""
-    if not (depth == int(depth) and depth >= 1 and width == int(width) and width >= 1):
+    if not (is_whole(depth) and depth >= 1 and is_whole(width) and width >= 1):
         raise SpecError(f"depth is {depth!r} and width is {width!r}; whole numbers of 1 or more are accepted")
     depth, width = int(depth), int(width)
     if width * (depth + 1) > _LARGEST:

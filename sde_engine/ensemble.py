@@ -25,6 +25,7 @@ from sde_engine.stats.histogram import Histogram, densities, layout
 from sde_engine.stats.mixing import mixing
 from sde_engine.stats.quantity import Quantity, dataset
 from sde_engine.stepping import kernel_of, refuse_for_formulas
+from sde_engine.store.single import refuse_unwritable
 from sde_engine.values import check_positive_or_none, check_whole, listed, path_of
 
 if TYPE_CHECKING:
@@ -146,10 +147,10 @@ def simulate(
         windows,
     )
     of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
-    keeping: dict[str, Any] = {
-        "checkpoint": None if checkpoint is None else path_of("checkpoint", checkpoint),
-        "progress": progress,
-    }
+    keeping: dict[str, Any] = {"checkpoint": None, "progress": progress}
+    if checkpoint is not None:
+        keeping["checkpoint"] = path_of("checkpoint", checkpoint)
+        refuse_unwritable(keeping["checkpoint"])
     check_positive_or_none("tolerance", tolerance)
     if threads is not None:
         check_whole("threads", threads, 1, 4096)
@@ -252,6 +253,6 @@ def _start_points(model: Model, start: Any) -> np.ndarray:
         raise SpecError(
             f"start is {start!r}; one state of {model.dim} numbers or a list of states is accepted"
         ) from None
-    if points.ndim != 2 or points.shape[1] != model.dim or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] != model.dim or not len(points) or not np.isfinite(points).all():
         raise SpecError(f"start has shape {points.shape}; finite states of {model.dim} numbers each are accepted")
     return points

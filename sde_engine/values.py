@@ -1,5 +1,6 @@
 """Numbers that a caller gives, of whatever kind they turn out to be: tested, and refused in words."""
 
+import os
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -8,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from sde_engine.errors import SpecError
+
+_LONGEST_NAME = 200  # bytes of a name in a path, which leaves room for those of temporary files beside it
 
 
 def is_finite(value: Any) -> bool:
@@ -63,6 +66,9 @@ def positive_factors(preconditioner: Any, count: int) -> np.ndarray:
 
 def path_of(name: str, value: Any) -> Path:
     """Return the path of a file; refuse what is no path."""
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise SpecError(f"{name} is {value!r}; the path of a file is accepted")
+    longest = max(len(os.fsencode(part)) for part in Path(value).parts or (".",))
+    if longest > _LONGEST_NAME:
+        raise SpecError(f"{name} has a part of {longest} bytes; names of up to {_LONGEST_NAME} are accepted")
     return Path(value)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError
 from sde_engine.phase import VERDICTS, verdicts
-from sde_engine.plot.look import SMALL, THEORY, axes, colour_of, name_of, units_of
+from sde_engine.plot.look import SMALL, THEORY, axes, check_results, colour_of, name_of, units_of
 
 if TYPE_CHECKING:
     import xarray
@@ -25,6 +25,7 @@ def comparison(
     ----------
     results : a sweep of which all axes but `dynamics` and `along` have been selected
     """
+    check_results(results, observable, f"{observable}_stderr")
     array = results[observable]
     if set(array.dims) != {"dynamics", along}:
         raise SpecError(f"comparison got dimensions {tuple(array.dims)}; select until dynamics and {along} are left")
@@ -67,6 +68,7 @@ def fluctuations(
     results : a sweep of which all axes but dynamics, eta and batch have been selected
     closed_form : T -> variance of the SDE
     """
+    check_results(results, f"{observable}_variance", f"{observable}_variance_stderr")
     array = results[f"{observable}_variance"]
     if set(array.dims) != {"dynamics", "eta", "batch"}:
         raise SpecError(

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sde_engine.errors import SpecError, unknown
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -37,6 +39,24 @@ def figure(width: float, height: float, **layout: Any) -> "Figure":
     made = Figure(figsize=(width, height), layout="constrained", **layout)
     FigureCanvasAgg(made)
     return made
+
+
+def check_results(results: Any, *names: str) -> None:
+    """Refuse what is no data set, or lacks what is to be drawn.
+
+    Raises
+    ------
+    SpecError : with what it has
+    """
+    import xarray
+
+    if not isinstance(results, xarray.Dataset):
+        raise SpecError(
+            f"results are {results!r}; a data set is accepted, as simulate, compare and open_results return it"
+        )
+    for name in names:
+        if name not in results:
+            raise SpecError(unknown("variable of these results", name, map(str, results.variables)))
 
 
 def axes(ax: "Axes | None") -> "Axes":

@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError
 from sde_engine.phase import VERDICTS, verdicts
-from sde_engine.plot.look import THEORY, axes, log_edges
+from sde_engine.plot.look import THEORY, axes, check_results, log_edges
 
 if TYPE_CHECKING:
     import xarray
@@ -50,6 +50,7 @@ def phase_diagram(
     colour; cells that have not converged and have not collapsed are dotted; cells whose mean has a standard error above
     a tenth of the range (heavy tails) are white and crossed.
     """
+    check_results(results, observable, f"{observable}_stderr")
     array = results[observable] if values is None else values
     if set(array.dims) != {"eta", "batch"}:
         raise SpecError(f"phase_diagram got dimensions {tuple(array.dims)}; select until eta and batch are left")

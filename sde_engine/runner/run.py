@@ -89,8 +89,7 @@ def run(
     count = _thread_count(threads) if client is None else _threads_of(client, threads)
     stop = Stop(_deadline(max_hours))
     plan = make_plan(sweep, engine, block_cells)
-    reporter = reports.automatic() if progress is None else progress
-    reporter = reports.Callback(reporter) if callable(reporter) else reporter
+    reporter = _reporter(progress)
     try:
         if _is_finished(plan, out):
             reporter.say(f"{out.name} is finished ({plan.layout.cells} cells); nothing to do")
@@ -232,6 +231,18 @@ def _consolidate(plan: Plan, out: Path, folder: Path, threads: int, tally: Tally
         "failures": json.dumps([line for note in notes for line in json.loads(note["failures"])]),
     }
     write_grid(out, layout, found.read, attributes, documents)
+
+
+def _reporter(progress: Progress) -> reports.Reporter:
+    if progress is None:
+        return reports.automatic()
+    if callable(progress):
+        return reports.Callback(progress)
+    if not all(callable(getattr(progress, name, None)) for name in ("update", "say", "close")):
+        raise SpecError(
+            f"progress is {progress!r}; a function of a Snapshot, a Reporter such as Quiet(), or None is accepted"
+        )
+    return progress
 
 
 def _threads_of(client: Any, threads: int | None) -> int:

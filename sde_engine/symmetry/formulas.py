@@ -69,6 +69,8 @@ def balance(model: Model, hyper: Hyper, theta: ArrayLike, sampling: Sampling) ->
 
 def _checked(model: Model, theta: ArrayLike) -> NDArray:
     states = numbers_of("theta", theta, f"an array of {model.dim} components")
-    if states.shape[:1] != (model.dim,):
-        raise SpecError(f"theta has shape {states.shape}; {model.dim} components first are accepted")
+    if states.shape[:1] != (model.dim,) or not states.size:
+        raise SpecError(
+            f"theta has shape {states.shape}; {model.dim} components first, of one state or more, are accepted"
+        )
     return states

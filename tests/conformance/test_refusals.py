@@ -221,6 +221,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("has no default seed; give seed=", lambda: lyapunov(COIN, HYPER, method="ensemble")),
     ("unknown scale of a histogram 'logarithmic'", lambda: Histogram("v", 0.1, 1.0, scale="logarithmic")),
+    ("observable of a histogram is 3; the name", lambda: Histogram(3, 0.0, 1.0)),  # type: ignore[arg-type]
     ("histogram of 'v' from 1.0 to 1.0; finite low < high", lambda: Histogram("v", 1.0, 1.0)),
     ("histogram of 'v' is logarithmic from 0.0; low > 0", lambda: Histogram("v", 0.0, 1.0, scale="log")),
     ("histogram of 'v' has bins = 1.5; a whole number", lambda: Histogram("v", 0.0, 1.0, bins=1.5)),  # type: ignore[arg-type]
