@@ -73,6 +73,18 @@ def log_edges(centres: np.ndarray) -> np.ndarray:
     return np.exp(np.concatenate([[2.0 * x[0] - middle[0]], middle, [2.0 * x[-1] - middle[-1]]]))
 
 
+def log_axis(ax: "Axes") -> None:
+    """Make the horizontal axis logarithmic, with plain numbers at 1, 2 and 5 of a decade (at 1 beyond three decades)."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    subs = (1.0, 2.0, 5.0) if high <= 1e3 * low else (1.0,)
+    ax.xaxis.set_major_locator(LogLocator(subs=subs, numticks=40))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
+
+
 def units_of(array: Any) -> str:
     """Return the label of an array: its name, with units where it has any."""
     units = array.attrs.get("units", "1")
