@@ -28,6 +28,7 @@ from sde_engine.stats.mixing import mixing
 from sde_engine.stats.motion import kinetic_temperature
 from sde_engine.stats.quantity import Quantity, dataset
 from sde_engine.stepping import kernel_of, refuse_for_formulas
+from sde_engine.store.single import refuse_unwritable
 from sde_engine.values import check_positive_or_none, check_whole, listed, path_of
 
 if TYPE_CHECKING:
@@ -36,17 +37,25 @@ if TYPE_CHECKING:
     from sde_engine.network.model import NetworkModel
 
 
-def quantities(model: Model, run: Run, trace: Trace, clock: Clock, motion: Motion | None = None) -> dict[str, Quantity]:
-    """Return every statistic of a trace by name."""
+def quantities(
+    model: Model,
+    run: Run,
+    trace: Trace,
+    clock: Clock,
+    motion: Motion | None = None,
+    points: np.ndarray | None = None,
+) -> dict[str, Quantity]:
+    """Return every statistic of a trace by name; the paths started around `points` (M, d), None: the model's own."""
     seen = observed(model, run, len(trace.final), motion)
     names = tuple(one.name for one in seen)
     units = tuple(one.observable.units for one in seen)
-    bins, starts = layout(run.histograms, names), len(model.starts(model.params))
+    bins = layout(run.histograms, names)
+    starts = np.array(model.starts(model.params)) if points is None else points
     places = () if motion is None else tuple(names.index(name) for name in velocities(model) if name in names)
     whole = motion is not None and len(places) == model.dim
     return (
         averages(trace, clock, names, units)
-        | mixing(trace, names, starts)
+        | mixing(trace, names, len(starts))
         | fate(trace, clock, model.dim, model.symmetric_origin, starts)
         | densities(trace.diverged_at, trace.histogram, run.histograms, bins)
         | (kinetic_temperature(trace, places, motion.masses) if motion is not None and whole else {})
@@ -154,10 +163,10 @@ def simulate(
         windows,
     )
     of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
-    keeping: dict[str, Any] = {
-        "checkpoint": None if checkpoint is None else path_of("checkpoint", checkpoint),
-        "progress": progress,
-    }
+    keeping: dict[str, Any] = {"checkpoint": None, "progress": progress}
+    if checkpoint is not None:
+        keeping["checkpoint"] = path_of("checkpoint", checkpoint)
+        refuse_unwritable(keeping["checkpoint"])
     check_positive_or_none("tolerance", tolerance)
     if threads is not None:
         check_whole("threads", threads, 1, 4096)
@@ -166,11 +175,7 @@ def simulate(
     if is_network(model):
         from sde_engine.network.results import simulate_network
 
-        if backend not in (None, "jax") or threads is not None or tolerance is not None:
-            raise SpecError(
-                f"backend is {backend!r}, threads is {threads!r} and tolerance is {tolerance!r}; a network runs on 'jax' "
-                "and its own threads, with the step that it is given"
-            )
+        _refuse_for_networks(backend=None if backend == "jax" else backend, threads=threads, tolerance=tolerance)
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
     backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
@@ -184,7 +189,7 @@ def simulate(
         errors = {name: quantity for name, quantity in refined.items() if "_solver_error" in name}
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points, **keeping)
     motion = kernel.motion
-    found = quantities(model, run, trace, clock, motion) | errors | _per_path(model, run, trace, motion)
+    found = quantities(model, run, trace, clock, motion, points) | errors | _per_path(model, run, trace, motion)
     return dataset(found, said | _attributes(model, dynamics, hyper, run, clock, backend))
 
 
@@ -211,6 +216,15 @@ def compare(
     joined = xarray.concat(runs, dim=xarray.Variable("dynamics", labels), combine_attrs="drop_conflicts")
     joined["dynamics"].attrs["long_name"] = "what moves the parameters"
     return joined
+
+
+def _refuse_for_networks(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise SpecError(
+                f"{name} is {value!r}, but a network runs on 'jax' and its threads, with the step that it is given; "
+                f"leave {name} out"
+            )
 
 
 def _per_path(model: Model, run: Run, trace: Trace, motion: Motion | None) -> dict[str, Quantity]:
@@ -255,6 +269,6 @@ def _start_points(model: Model, start: Any) -> np.ndarray:
         raise SpecError(
             f"start is {start!r}; one state of {model.dim} numbers or a list of states is accepted"
         ) from None
-    if points.ndim != 2 or points.shape[1] != model.dim or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] != model.dim or not len(points) or not np.isfinite(points).all():
         raise SpecError(f"start has shape {points.shape}; finite states of {model.dim} numbers each are accepted")
     return points

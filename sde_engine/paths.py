@@ -15,6 +15,7 @@ import numpy as np
 from sde_engine import rng
 from sde_engine.backends import choice
 from sde_engine.backends.trace import Clock, Job, Trace, aligned, empty_trace, in_units
+from sde_engine.capacity import refuse_beyond_memory
 from sde_engine.kernel import Dynamics, Hyper, at_step, check_hyper
 from sde_engine.model import Model
 from sde_engine.observed import bins_of, observed
@@ -24,6 +25,7 @@ from sde_engine.stepping import kernel_of
 from sde_engine.store import checkpoint as store
 
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
+_COPIES = 2  # of the records that are in memory at least: blocks as they come, and all of them joined
 
 Progress = Callable[[int, int], Any]
 
@@ -81,6 +83,7 @@ def trace_of(
     )
     kernel = at_step(kernel, clock.dt)
     choice.check(backend, kernel, clock)
+    _refuse_too_many(run, empty_trace(len(seen), kernel.width, clock, bins, 1))
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = choice.block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
@@ -113,6 +116,12 @@ def trace_of(
     return Trace(*(part[..., : run.paths] for part in whole)), clock
 
 
+def _refuse_too_many(run: Run, trace_of_one: Trace) -> None:
+    """Refuse, before anything is compiled, more paths than the memory can hold the records of."""
+    size = sum(part.nbytes for part in trace_of_one)
+    refuse_beyond_memory(run.paths, run.paths * size * _COPIES, "fewer observables, bins or windows")
+
+
 def _identity(
     model: Model, dynamics: Dynamics, hyper: Hyper, run: Run, backend: str, points: np.ndarray
 ) -> dict[str, Any]:
@@ -122,10 +131,10 @@ def _identity(
     table = model.examples.table
     return {
         "model": model.name,
-        "parameters": list(model.params),
+        "parameters": model.params._asdict(),
         "examples": None if table is None else store.digest(table),
         "dynamics": to_spec(dynamics),
-        "hyper": list(hyper),
+        "hyper": hyper._asdict(),
         "run": vars(run) | {"histograms": [vars(histogram) for histogram in run.histograms]},
         "backend": backend,
         "starts": store.digest(points),

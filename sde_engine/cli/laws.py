@@ -209,7 +209,7 @@ def verify(
     if names:
         _list(chosen, as_json)
         return
-    table = new_table("Laws by all routes", "claim", "route", "", "mean", "variance", "distance", "verdict")
+    table = new_table("Laws by all routes", "claim", "route", "mean", "variance", "distance", "verdict")
     rows, failed = [], []
     for name in chosen:
         outcome = room.examine(name, seed=seed, paths=paths, threads=threads)
@@ -228,7 +228,7 @@ def verify(
             ends = (f"{max(gaps):.1e}" if gaps else "moments", "agree" if outcome.holds else "DISAGREE")
             mean, variance = (with_error(row[key], row[f"{key}_error"]) for key in ("mean", "variance"))
             first = (name, *ends) if k == 0 else ("", "", "")
-            table.add_row(first[0], row["method"], row["variable"], mean, variance, first[1], first[2])
+            table.add_row(first[0], f"{row['method']} {row['variable']}", mean, variance, first[1], first[2])
     if as_json:
         print(json.dumps(rows))
     else:
@@ -256,7 +256,7 @@ def _list(chosen: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = new_table("Claims", "claim", "model", "dynamics", "what")
+    table = new_table("Claims", "claim", "what", "law of")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(row["claim"], row["what"], f"{row['model']}, {row['dynamics'].replace('[', ' [')}")
     show(table)

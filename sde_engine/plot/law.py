@@ -28,6 +28,8 @@ def law(found: Any, *, errors: float = 2.0, ax: "Axes | None" = None) -> "Axes":
     found : what `stationary` returns
     errors : half width of the bands, in errors
     """
+    if not isinstance(getattr(found, "routes", None), tuple):
+        raise SpecError(f"found is {found!r}; a law is accepted, as stationary(model, hyper) returns it")
     ax = axes(ax)
     known = [route for route in found.routes or (found,) if "density" in route.dataset]
     if not known:

@@ -196,7 +196,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
     (
-        "tolerance is None; a network runs on 'jax' and its own threads",
+        "threads is 2, but a network runs on 'jax' and its threads, .*; leave threads out",
         lambda: simulate(load_model("outside_network:NET"), Sgd(), HYPER, paths=8, seed=1, updates=4, threads=2),
     ),
     ("unknown method 'monte_carlo'", lambda: lyapunov(COIN, HYPER, method="monte_carlo")),  # type: ignore[arg-type]
@@ -207,6 +207,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("has no default seed; give seed=", lambda: lyapunov(COIN, HYPER, method="ensemble")),
     ("unknown scale of a histogram 'logarithmic'", lambda: Histogram("v", 0.1, 1.0, scale="logarithmic")),
+    ("observable of a histogram is 3; the name", lambda: Histogram(3, 0.0, 1.0)),  # type: ignore[arg-type]
     ("histogram of 'v' from 1.0 to 1.0; finite low < high", lambda: Histogram("v", 1.0, 1.0)),
     ("histogram of 'v' is logarithmic from 0.0; low > 0", lambda: Histogram("v", 0.0, 1.0, scale="log")),
     ("histogram of 'v' has bins = 1.5; a whole number", lambda: Histogram("v", 0.0, 1.0, bins=1.5)),  # type: ignore[arg-type]
