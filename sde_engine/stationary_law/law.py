@@ -204,6 +204,23 @@ def build(
     return StationaryLaw(method, label, dataset, lines, point, is_normalisable, reason, verdict, escape_rate)
 
 
+def point_line(name: str, value: float) -> Line:
+    """Return what is said of a number that does not fluctuate; a distribution function would be a step."""
+    error = 1e-10 * abs(value)
+    at = np.full(len(PROBABILITIES), value)
+    return Line(name, value, error, 0.0, 0.0, at, 0.0 * at + error, _no_distribution, np.nan)
+
+
+def moment_line(name: str, mean: float, mean_error: float, variance: float, variance_error: float) -> Line:
+    """Return what is said of a number of which only two moments are known."""
+    unknown = np.full(len(PROBABILITIES), np.nan)
+    return Line(name, mean, mean_error, variance, variance_error, unknown, unknown, _no_distribution, np.nan)
+
+
+def _no_distribution(x: NDArray) -> NDArray:
+    return np.full(np.shape(x), np.nan)
+
+
 def point_mass(
     model: Model, hyper: Hyper, *, method: str, label: str, names: tuple[str, ...], reason: str, verdict: str
 ) -> StationaryLaw:

@@ -3,13 +3,14 @@
 import numpy as np
 
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
-from sde_engine.fokker_planck.equation import temperature_of
+from sde_engine.fokker_planck.equation import Equation, temperature_of
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling
 from sde_engine.model import Model
 from sde_engine.stationary_law.by_chain import carried
 from sde_engine.stationary_law.closed import closed_law
 from sde_engine.stationary_law.discrete import closed_chain_law
+from sde_engine.stationary_law.held import held_against
 from sde_engine.stationary_law.law import StationaryLaw
 from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.support import Support, supports
@@ -97,20 +98,29 @@ def _grid_routes(
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
     if method in ("closed_form", "all"):
         try:
-            known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
-            routes.append(tabulated(model, hyper, known, place, found))
+            routes.append(_closed_on_grid(model, hyper, sampling, place, equation, found))
         except SdeEngineError:
             if method == "closed_form":
                 raise
-    if method == "closed_form":
-        return routes, ()
-    first, *beside = solved(model, hyper, equation, place, found, dies)
-    routes.append(first)
-    if method == "fokker_planck":
-        for other in places[1:]:
-            there = other.equation(model, hyper, sampling)
-            beside += solved(model, hyper, there, other, *find_grid(model, there, other, cells))
+    beside: list[StationaryLaw] = []
+    if method != "closed_form":
+        first, *beside = solved(model, hyper, equation, place, found, dies)
+        routes.append(first)
+    for other in places[1:]:
+        there = other.equation(model, hyper, sampling)
+        elsewhere, alive = find_grid(model, there, other, cells)
+        if method != "closed_form":
+            beside += solved(model, hyper, there, other, elsewhere, alive)
+        elif "law_on_ray" in model.closed_forms:
+            beside.append(_closed_on_grid(model, hyper, sampling, other, there, elsewhere))
     return routes, tuple(beside)
+
+
+def _closed_on_grid(
+    model: Model, hyper: Hyper, sampling: Sampling, place: Support, equation: Equation, grid: Grid
+) -> StationaryLaw:
+    known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
+    return tabulated(model, hyper, known, place, grid, held_against(model, equation, known, place, grid))
 
 
 def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, method: str) -> list[StationaryLaw]:

@@ -7,24 +7,38 @@ from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Axis, Grid
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw
+from sde_engine.stationary_law.closed import ClosedLaw, Declared, Joint, Marginals
 from sde_engine.stationary_law.grids import CELLS
-from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.law import (
+    PROBABILITIES,
+    Line,
+    Shape,
+    StationaryLaw,
+    build,
+    moment_line,
+    point_line,
+    point_mass,
+)
 from sde_engine.stationary_law.on_grid import variables
 from sde_engine.stationary_law.summary import inverse
 from sde_engine.stationary_law.support import Support
+from sde_engine.theory.density import Known
 
-_DEVIATIONS = 7.0  # half width of the grid on which a Gaussian is tabulated
+_DEVIATIONS = 7.0  # half width of the grid on which a law of known moments is tabulated
 
 
 def tabulated(
-    model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw, place: Support, grid: Grid | None = None
+    model: Model, hyper: Hyper, closed: Declared, place: Support, grid: Grid | None = None, residual: float | None = None
 ) -> StationaryLaw:
-    """Return a closed form on the nodes of a grid; a Gaussian law finds one, and has a joint density in up to 3-D."""
-    if isinstance(closed, GaussianLaw):
-        return _gaussian(model, hyper, closed, place, grid)
-    if grid is None:
-        raise Incompatible(f"the law of {', '.join(place.names)} is tabulated on a grid; give one")
+    """Return a closed form on the nodes of a grid; a joint law finds one, and has a density in up to 3-D.
+
+    `residual` is that of the stationary equation, where the closed form was held against it.
+    """
+    verdict = "exact" if residual is None else f"exact: relative residual of the stationary equation {residual:.0e}"
+    if isinstance(closed, Marginals):
+        return _separate(model, hyper, closed, place)
+    if isinstance(closed, Joint):
+        return _joint(model, hyper, closed, place, grid, verdict)
     if closed.collapsed:
         return point_mass(
             model,
@@ -35,7 +49,7 @@ def tabulated(
             reason="the density of the closed form is not integrable at 0",
             verdict="exact: collapsed onto the symmetric state",
         )
-    x = np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
+    x = _nodes(closed) if grid is None else np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
     return build(
         model,
         hyper,
@@ -45,31 +59,92 @@ def tabulated(
         shape=Shape({place.names[0]: x}, closed.pdf(x)),
         mass_outside=float(max(closed.cdf(x[0]) + 1.0 - closed.cdf(x[-1]), 0.0)),
         reason="the integral of the closed form converges",
-        verdict="exact",
+        verdict=verdict,
     )
 
 
-def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:
-    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
-    if not np.all(widths > 0.0):
-        raise Incompatible("there is no noise along one of the components, so the law has no density there")
-    cells = CELLS.get(len(widths), CELLS[1])
-    found = tuple(Axis(-w, w, cells) for w in widths) if grid is None else grid.axes
-    axes, shape = list(zip(place.names, found, strict=True)), Shape()
-    if len(widths) <= 3:
-        shape = Shape({name: axis.nodes for name, axis in axes}, law.density(Grid(found).nodes))
+def _nodes(law: ClosedLaw) -> NDArray:
+    deviation = np.sqrt(law.var)
+    if not 0.0 < deviation < np.inf:
+        raise Incompatible(f"a law of variance {law.var:.6g} has no grid of its own; give one")
+    return law.mean + deviation * np.linspace(-_DEVIATIONS, _DEVIATIONS, CELLS[1])
+
+
+def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support) -> StationaryLaw:
+    lines, marginals = [], {}
+    for name, law in closed.laws.items():
+        if isinstance(law, Known):
+            lines.append(_known(name, law))
+            continue
+        x = _nodes(law)
+        lines.append(_line(law, name, x))
+        marginals[name] = (x, law.pdf(x), 0.0 * x)
     return build(
         model,
         hyper,
         method="closed_form",
         label=place.label,
-        lines=tuple(_line(law.line(k), name, axis.nodes) for k, (name, axis) in enumerate(axes)),
+        lines=tuple(lines),
+        shape=Shape(marginals=marginals),
+        mass_outside=0.0,
+        reason="the moments of the closed form are finite",
+        verdict=closed.verdict,
+    )
+
+
+def _known(name: str, law: Known) -> Line:
+    if not law.var:
+        return point_line(name, law.mean)
+    rounding = 1e-12 * (abs(law.mean) + law.var**0.5)
+    return moment_line(name, law.mean, law.mean_error + rounding, law.var, law.var_error + 1e-12 * law.var)
+
+
+def _joint(
+    model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | None, verdict: str
+) -> StationaryLaw:
+    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
+    if not np.all(widths > 0.0):
+        raise Incompatible("there is no noise along one of the components, so the law has no density there")
+    cells = CELLS.get(len(widths), CELLS[1])
+    found = tuple(Axis(m - w, m + w, cells) for m, w in zip(law.mean, widths, strict=True)) if grid is None else grid.axes
+    axes, shape = list(zip(place.names, found, strict=True)), Shape()
+    if law.density is not None and len(widths) <= 3:
+        shape = Shape({name: axis.nodes for name, axis in axes}, law.density(Grid(found).nodes))
+    lines = []
+    for k, (name, axis) in enumerate(axes):
+        mean, var = float(law.mean[k]), float(law.covariance[k, k])
+        if law.lines:
+            lines.append(_line(law.lines[k], name, axis.nodes))
+        elif shape.density is None:
+            lines.append(_known(name, Known(mean, var)))
+        else:
+            lines.append(_summed(name, mean, var, Grid(found), shape.density, k))
+    return build(
+        model,
+        hyper,
+        method="closed_form",
+        label=place.label,
+        lines=tuple(lines),
         shape=shape,
         mass_outside=0.0,
-        reason="every curvature is positive",
-        verdict="exact",
+        reason="the moments of the closed form are finite",
+        verdict=verdict if law.density is not None else "exact moments; the density has no closed form",
         attributes={"covariance": law.covariance.ravel()},
     )
+
+
+def _summed(name: str, mean: float, var: float, grid: Grid, density: NDArray, k: int) -> Line:
+    """Return moments as declared, and the distribution function of the density summed over the other variables."""
+    mass = (density * grid.volumes).sum(axis=tuple(j for j in range(grid.dim) if j != k))
+    faces, below = grid.axes[k].faces, np.concatenate([[0.0], np.cumsum(mass)])
+    error = max(abs(below[-1] - 1.0), 1e-3 / grid.axes[k].cells)
+
+    def cdf(x: NDArray) -> NDArray:
+        return np.interp(x, faces, below)
+
+    quantiles = np.interp(PROBABILITIES, below, faces)
+    deviation = var**0.5
+    return Line(name, mean, 1e-10 * abs(mean), var, 1e-10 * var, quantiles, 0.0 * quantiles + error * deviation, cdf, error)
 
 
 def _line(law: ClosedLaw, name: str, x: NDArray) -> Line:
