@@ -90,7 +90,5 @@ def stationary_law(p: Any, hyper: Any) -> Law:
 def sgd_law(p: Any, hyper: Any, momentum: float, factors: Any, share: float) -> dict[str, Known]:
     """Return mean and variance of v under SGD; the same for real batches and Gaussian noise of their covariance."""
     eta = hyper.eta * (1.0 if factors is None else factors[0])
-    variance = linear_regression.sgd_variance(
-        p, eta, hyper.batch, hyper.weight_decay, momentum=momentum, share=share
-    )
+    variance = linear_regression.sgd_variance(p, eta, hyper.batch, hyper.weight_decay, momentum=momentum, share=share)
     return {"v": Known(linear_regression.mean(p, hyper.weight_decay), variance)}

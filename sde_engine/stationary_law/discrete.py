@@ -1,7 +1,7 @@
 """Closed forms of the stationary laws of discrete SGD, as the model declares them (see `closed`)."""
 
 from sde_engine.errors import Incompatible
-from sde_engine.kernel import Dynamics, Hyper, sampling_factor
+from sde_engine.kernel import Dynamics, Hyper, Sampling, sampling_factor
 from sde_engine.model import Model
 from sde_engine.stationary_law.closed import declared
 from sde_engine.stationary_law.law import StationaryLaw
@@ -16,7 +16,8 @@ def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Supp
     ------
     Incompatible : the model declares none for these dynamics
     """
-    sampling, maker = getattr(dynamics, "sampling", "iid"), model.closed_forms.get(f"{dynamics.kind}_law")
+    sampling: Sampling = getattr(dynamics, "sampling", "iid")
+    maker = model.closed_forms.get(f"{dynamics.kind}_law")
     if maker is None or sampling == "epoch":
         raise Incompatible(
             f"no closed form of the law of {', '.join(place.names)} is known for {model.name!r} under {dynamics.kind!r} "

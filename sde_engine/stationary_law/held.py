@@ -2,7 +2,7 @@
 
     0 = -sum_i d_i(b_i p) + sum_ij d_i d_j(D_ij p)                                                          (Ito)
 
-divided by p and by the largest sum of its terms' sizes, by central differences.
+divided by p, in units of |b| / width + D / width^2, by central differences.
 """
 
 from collections.abc import Callable
@@ -32,12 +32,12 @@ def held_against(model: Model, equation: Equation, law: Declared, place: Support
     Incompatible : it is no law of this equation
     """
     if isinstance(law, Joint) and law.density is not None:
-        found = _of_joint(equation, law)
+        found, rounding = _of_joint(equation, law, law.density)
     elif isinstance(law, ClosedLaw) and not law.collapsed:
-        found = _on_line(model, equation, law, place, grid)
+        found, rounding = _on_line(model, equation, law, place, grid)
     else:
         return None
-    if not found < _LARGEST:
+    if not found < _LARGEST + rounding:
         raise Incompatible(
             f"the closed form that {model.name!r} declares is no law of its equation (relative residual {found:.2g}, below "
             f"{_LARGEST:g} is accepted); mend closed_forms['law'], or use method='fokker_planck'"
@@ -45,8 +45,11 @@ def held_against(model: Model, equation: Equation, law: Declared, place: Support
     return found
 
 
-def residual(equation: Equation, log_density: LogDensity, points: NDArray, steps: NDArray) -> float:
-    """Return the largest residual at points (d, n), with differences of the sizes `steps` (d, n)."""
+def residual(equation: Equation, log_density: LogDensity, points: NDArray, steps: NDArray) -> tuple[float, float]:
+    """Return the largest residual at points (d, n), and what rounding can make of it.
+
+    The `steps` (d, n) of the differences are 3e-4 of the law's widths.
+    """
     here, dim = log_density(points), len(points)
 
     def weighed(signs: dict[int, float]) -> tuple[NDArray, NDArray]:
@@ -58,8 +61,8 @@ def residual(equation: Equation, log_density: LogDensity, points: NDArray, steps
         weight = np.exp(log_density(x) - here)
         return b * weight, tensor * weight
 
-    _, middle = weighed({})
-    terms = []
+    drift, middle = weighed({})
+    terms, widths = [], steps / _STEP
     for i in range(dim):
         (b_up, d_up), (b_down, d_down) = weighed({i: 1.0}), weighed({i: -1.0})
         terms.append(-(b_up[i] - b_down[i]) / (2.0 * steps[i]))
@@ -67,35 +70,39 @@ def residual(equation: Equation, log_density: LogDensity, points: NDArray, steps
         for j in range(i):
             corners = [s * t * weighed({i: s, j: t})[1][i, j] for s, t in product((1.0, -1.0), repeat=2)]
             terms.append(sum(corners) / (2.0 * steps[i] * steps[j]))
-    size = np.abs(terms).sum(axis=0).max()
-    return float(np.abs(np.sum(terms, axis=0)).max() / size)
+    size = np.abs(drift / widths).sum(axis=0) + np.einsum("iin->in", middle / widths**2).sum(axis=0)
+    rounding = 1e-15 * np.sum((points / steps) ** 2, axis=0)  # of second differences, where a law is narrow
+    return float(np.max(np.abs(np.sum(terms, axis=0)) / size)), float(np.max(rounding))
 
 
-def _of_joint(equation: Equation, law: Joint) -> float:
+def _of_joint(equation: Equation, law: Joint, density: Callable[..., NDArray]) -> tuple[float, float]:
     values, vectors = np.linalg.eigh(law.covariance)
     if not values[0] > 1e-12 * values[-1]:
-        return 0.0  # a singular law has no density to be held against anything
+        return 0.0, 0.0  # a singular law has no density to be held against anything
     corners = np.array([(0.0,) * len(values), *product((0.8, -0.8), repeat=len(values))]).T
     points = law.mean[:, None] + vectors @ (np.sqrt(values)[:, None] * corners)
     steps = _STEP / np.sqrt(np.diag(np.linalg.inv(law.covariance)))
-    density = law.density
     return residual(equation, lambda x: np.log(density(tuple(x))), points, steps[:, None] + 0.0 * points)
 
 
-def _on_line(model: Model, equation: Equation, law: ClosedLaw, place: Support, grid: Grid) -> float:
+def _on_line(model: Model, equation: Equation, law: ClosedLaw, place: Support, grid: Grid) -> tuple[float, float]:
     variable, nodes = variables(model, place, grid)[0], grid.axes[0].nodes
     nodes = nodes[np.abs(variable(nodes)) > _TINY] if place.is_ray else nodes
     below = law.cdf(variable(nodes))
     low, high = below.min(), below.max()
     at = [int(np.argmin(np.abs(below - low - share * (high - low)))) for share in (0.1, 0.3, 0.5, 0.7, 0.9)]
-    r = nodes[np.unique(at)]
+    slopes = np.gradient(variable(nodes), nodes)
+    height = law.pdf(variable(nodes)) * np.abs(slopes)
+    chosen = np.unique([k for k in at if height[k] > 0.05 * height[at].max() or place.is_ray])  # not on a barrier
     # A well among several is as wide as its share of the mass over its density; a power of r spans many decades.
-    around = np.gradient(variable(nodes), nodes)[np.unique(at)]
+    r = nodes[chosen]
     width = np.abs(r) if place.is_ray else np.full(r.shape, nodes[at[3]] - nodes[at[1]])
-    steps = _STEP * np.minimum(width, 0.3 / (law.pdf(variable(r)) * np.abs(around)))
+    steps = _STEP * np.minimum(width, 0.3 / height[chosen])
+
+    far = 100.0 * steps  # of a difference of fourth order: shorter ones round, longer ones bend
 
     def log_density(x: NDArray) -> NDArray:
-        slope = (variable(x[0] + steps) - variable(x[0] - steps)) / (2.0 * steps)
-        return np.log(law.pdf(variable(x[0]))) + np.log(np.abs(slope))
+        near, next_ = (variable(x[0] + k * far) - variable(x[0] - k * far) for k in (1.0, 2.0))
+        return np.log(law.pdf(variable(x[0]))) + np.log(np.abs(8.0 * near - next_))
 
     return residual(equation, log_density, r[None, :], steps[None, :])

@@ -28,7 +28,12 @@ _DEVIATIONS = 7.0  # half width of the grid on which a law of known moments is t
 
 
 def tabulated(
-    model: Model, hyper: Hyper, closed: Declared, place: Support, grid: Grid | None = None, residual: float | None = None
+    model: Model,
+    hyper: Hyper,
+    closed: Declared,
+    place: Support,
+    grid: Grid | None = None,
+    residual: float | None = None,
 ) -> StationaryLaw:
     """Return a closed form on the nodes of a grid; a joint law finds one, and has a density in up to 3-D.
 
@@ -99,14 +104,14 @@ def _known(name: str, law: Known) -> Line:
     return moment_line(name, law.mean, law.mean_error + rounding, law.var, law.var_error + 1e-12 * law.var)
 
 
-def _joint(
-    model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | None, verdict: str
-) -> StationaryLaw:
+def _joint(model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | None, verdict: str) -> StationaryLaw:
     widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
     if not np.all(widths > 0.0):
         raise Incompatible("there is no noise along one of the components, so the law has no density there")
     cells = CELLS.get(len(widths), CELLS[1])
-    found = tuple(Axis(m - w, m + w, cells) for m, w in zip(law.mean, widths, strict=True)) if grid is None else grid.axes
+    found = (
+        tuple(Axis(m - w, m + w, cells) for m, w in zip(law.mean, widths, strict=True)) if grid is None else grid.axes
+    )
     axes, shape = list(zip(place.names, found, strict=True)), Shape()
     if law.density is not None and len(widths) <= 3:
         shape = Shape({name: axis.nodes for name, axis in axes}, law.density(Grid(found).nodes))
@@ -137,14 +142,14 @@ def _summed(name: str, mean: float, var: float, grid: Grid, density: NDArray, k:
     """Return moments as declared, and the distribution function of the density summed over the other variables."""
     mass = (density * grid.volumes).sum(axis=tuple(j for j in range(grid.dim) if j != k))
     faces, below = grid.axes[k].faces, np.concatenate([[0.0], np.cumsum(mass)])
-    error = max(abs(below[-1] - 1.0), 1e-3 / grid.axes[k].cells)
+    quantiles, widths = np.interp(PROBABILITIES, below, faces), np.diff(faces)
+    error = 0.5 * float(widths.max()) ** 2 / var**0.5  # of straight lines between the faces
+    share = float((mass / widths).max()) * error + abs(float(below[-1]) - 1.0)
 
     def cdf(x: NDArray) -> NDArray:
         return np.interp(x, faces, below)
 
-    quantiles = np.interp(PROBABILITIES, below, faces)
-    deviation = var**0.5
-    return Line(name, mean, 1e-10 * abs(mean), var, 1e-10 * var, quantiles, 0.0 * quantiles + error * deviation, cdf, error)
+    return Line(name, mean, 1e-10 * abs(mean), var, 1e-10 * var, quantiles, 0.0 * quantiles + error, cdf, share)
 
 
 def _line(law: ClosedLaw, name: str, x: NDArray) -> Line:

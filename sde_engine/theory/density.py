@@ -262,5 +262,8 @@ def _normal(mean: float, var: float) -> ClosedLaw:
     deviation = math.sqrt(max(var, 0.0))
     scale = deviation * math.sqrt(2.0 * math.pi)
     return ClosedLaw(
-        lambda x: np.exp(-0.5 * ((x - mean) / deviation) ** 2) / scale, lambda x: ndtr((x - mean) / deviation), mean, var
+        lambda x: np.exp(-0.5 * ((x - mean) / deviation) ** 2) / scale,
+        lambda x: ndtr((x - mean) / deviation),
+        mean,
+        var,
     )
