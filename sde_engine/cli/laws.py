@@ -99,7 +99,7 @@ def stationary(
         from sde_engine.plot.law import law as draw
 
         save_figure(draw(law).figure, plot)
-    _print_law(law, f"{found_model.name}: T = {eta / batch:.4g}", as_json)
+    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
 
 
 def _print_law(law: Any, title: str, as_json: bool) -> None:
@@ -163,8 +163,7 @@ def potential(
         seed=seed,
         threads=threads,
     )
-    known = {name: getattr(moves, name) for name in ("sampling", "momentum", "preconditioner") if hasattr(moves, name)}
-    data = landscape(found_model, hyper, law, **known)
+    data = landscape(found_model, hyper, law)
     if output is not None:
         save(data, output)
     if plot is not None:

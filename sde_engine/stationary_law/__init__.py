@@ -19,6 +19,7 @@ from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
 from sde_engine.stationary_law.routes import exact_routes, histogram_ranges, places_of, refuse_wrong_route
 from sde_engine.stationary_law.sampled import Ensemble, sampled
+from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
@@ -67,6 +68,7 @@ def stationary(
         raise SpecError(unknown("method", method, METHODS))
     model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
     kernel_of(model, dynamics, hyper)
+    temperature = law_temperature(model, hyper, dynamics)
     refuse_wrong_route(method, dynamics, seed)
     places, on_grid = places_of(model, hyper, observable, method)
     routes: list[StationaryLaw] = []
@@ -76,7 +78,8 @@ def stationary(
     if method in ("ensemble", "all"):
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
         routes.append(sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes)))
-    if method != "all":
-        return replace(routes[0], others=others)
-    distances, words, agrees = compared(tuple(routes))
-    return replace(routes[0], others=others, routes=tuple(routes), agreement=words, agrees=agrees, distances=distances)
+    law = replace(routes[0], others=others)
+    if method == "all":
+        distances, words, agrees = compared(tuple(routes))
+        law = replace(law, routes=tuple(routes), agreement=words, agrees=agrees, distances=distances)
+    return with_dynamics(law, temperature, dynamics)

@@ -61,7 +61,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: 
         mass_outside=outside,
         reason="the chain comes back to a bounded set",
         verdict=verdict,
-        attributes={"dynamics": dynamics, "residual": law.residual, "density_error": change},
+        attributes={"residual": law.residual, "density_error": change},
         extra=_relaxation(law, place.names[0], variable),
     )
 

@@ -190,7 +190,6 @@ def build(
     attrs = {
         "model": model.name,
         **hyper._asdict(),
-        "temperature": hyper.temperature,
         "method": method,
         "label": label,
         "reason": reason,

@@ -119,7 +119,6 @@ def _law_of(
         reason="the ensemble stays spread out",
         verdict=verdict,
         attributes={
-            "dynamics": words_of(dynamics),
             "seed": run.seed,
             "paths": run.paths,
             "diverged_fraction": diverged,
