@@ -15,9 +15,16 @@ from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.stationary_law.agreement import compared as compared
+from sde_engine.stationary_law.collapse import with_rates
 from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
-from sde_engine.stationary_law.routes import exact_routes, histogram_ranges, places_of, refuse_wrong_route
+from sde_engine.stationary_law.routes import (
+    alike_with,
+    exact_routes,
+    histogram_ranges,
+    places_of,
+    refuse_wrong_route,
+)
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
@@ -77,9 +84,12 @@ def stationary(
         routes, others = exact_routes(model, hyper, dynamics, places, method, grid, cells, on_grid)
     if method in ("ensemble", "all"):
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
-        routes.append(sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes)))
+        first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes))
+        if method == "ensemble":
+            beside += [law for place in places[1:] for law in sampled(model, hyper, dynamics, place, long, None)]
+        routes, others = [*routes, first], (*others, *beside)
     law = replace(routes[0], others=others)
     if method == "all":
-        distances, words, agrees = compared(tuple(routes))
-        law = replace(law, routes=tuple(routes), agreement=words, agrees=agrees, distances=distances)
+        alike = with_rates(alike_with(routes, others), model, hyper, dynamics, places[0], int(seed or 0))
+        law = replace(law, routes=tuple(routes), **compared(tuple(alike))._asdict())
     return with_dynamics(law, temperature, dynamics)

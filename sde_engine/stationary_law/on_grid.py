@@ -126,6 +126,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
         is_normalisable=bool(np.isfinite(outside)),
         reason=reason,
         verdict=verdict,
+        is_converged=good,
         escape_rate=law.escape_rate,
         attributes=extra,
     )

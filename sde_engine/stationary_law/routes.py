@@ -1,5 +1,7 @@
 """Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
@@ -142,6 +144,18 @@ def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -
             raise
         names = (observable,) if observable else tuple(model.observables) or model.components
         return (Support("", names, None, False),), False
+
+
+def alike_with(routes: list[StationaryLaw], others: tuple[StationaryLaw, ...]) -> list[StationaryLaw]:
+    """Return what the last route, an ensemble, is to be compared with.
+
+    Paths that have not collapsed have the metastable law beside a collapsed one, where there is one at that place.
+    """
+    *exact, ensemble = routes
+    if ensemble.is_point_mass or not all(route.is_point_mass for route in exact):
+        return routes
+    stays = [other for other in others if other.escape_rate > 0.0 and other.label.startswith(ensemble.label)]
+    return [*stays[:1], replace(ensemble, escape_rate=np.nan)] if stays else routes
 
 
 def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]] | None:
