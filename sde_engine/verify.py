@@ -51,8 +51,8 @@ CLAIMS: dict[str, Claim] = {
     "two-layers-diabetes": Claim("real data", "two_layer_scalar", {"law": "diabetes"}, Hyper(0.1)),
     "two-layers-hot": Claim("collapse above T_c", "two_layer_scalar", {"noise": 3.0}, Hyper(0.5), time=200.0),
     "diagonal-two": Claim("two layers", "diagonal_network", {"depth": 1, **_NOISY}, Hyper(0.3), time=40.0),
-    "diagonal-three": Claim("three layers", "diagonal_network", {"depth": 2, **_NOISY}, Hyper(0.3), time=40.0),
-    "diagonal-four": Claim("four layers", "diagonal_network", {"depth": 3, **_NOISY}, Hyper(0.3), time=40.0),
+    "diagonal-three": Claim("three layers", "diagonal_network", {"depth": 2, **_NOISY}, Hyper(0.3), Langevin(dt=0.001, tolerance=0.0125), 4096, 40.0),
+    "diagonal-four": Claim("four layers", "diagonal_network", {"depth": 3, **_NOISY}, Hyper(0.3), Langevin(dt=0.00025, tolerance=0.0125), 4096, 40.0),
     "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01)),
     "well-multiplicative": Claim(
         "x^2 Gamma distributed", "double_well", {"noise": "multiplicative"}, Hyper(0.5, 1, 0.2)

@@ -90,6 +90,6 @@ def stationary(
         routes, others = [*routes, first], (*others, *beside)
     law = replace(routes[0], others=others)
     if method == "all":
-        alike = with_rates(alike_with(routes, others), model, hyper, dynamics, places[0], int(seed or 0))
-        law = replace(law, routes=tuple(routes), **compared(tuple(alike))._asdict())
+        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
+        law = replace(law, routes=tuple(routes), **compared(tuple(alike_with(routes, others)))._asdict())
     return with_dynamics(law, temperature, dynamics)

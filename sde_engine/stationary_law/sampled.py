@@ -25,6 +25,7 @@ from sde_engine.stats.histogram import Histogram
 
 _MIXED, _APART = 1.01, 1.1  # R-hat up to which starts are forgotten, and beyond which laws may be several
 _ALIKE = 1e-4  # chance of so large a distance of samples, below which they are not of one law
+_FEW = 8  # ends of paths from which nothing is told
 _SURVIVE = 0.001  # share of collapsed paths up to which the law is that of all paths, and of others for a point mass
 
 
@@ -82,39 +83,63 @@ def sampled(
     ranges = ranges or _ranges(job.go(start, paths=min(run.paths, 512)), place)
     found = job.go(start, histograms=_histograms(ranges, run.bins))
     rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
-    sets = _sets(found, place, len(start)) if rhat > _APART else []
+    ends = _ends(found, place, len(start))
+    sets = _sets(ends) if rhat > _APART else []
     if len(sets) < 2:
         return (_law_of(job, start, found, ranges),)
-    return tuple(_metastable(job, start[chosen], rhat) for chosen in sets)
+    return tuple(
+        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, _left(ends[0], sets), strict=True)
+    )
 
 
-def _metastable(job: _Job, start: NDArray, rhat: float) -> StationaryLaw:
-    """Return the law of the paths from some of the starts."""
+def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> StationaryLaw:
+    """Return the law of the paths from some of the starts, of which a share has left for the others by the end."""
     ranges = _ranges(job.go(start, paths=min(job.run.paths, 512)), job.place)
     law = _law_of(job, start, job.go(start, histograms=_histograms(ranges, job.run.bins)), ranges)
     points = ", ".join("(" + ", ".join(f"{value:.3g}" for value in point) + ")" for point in start)
     label = f"{job.place.label} from {points}, metastable".strip()
     reason = f"paths from other starts stay elsewhere until t = {job.run.time:g} (R-hat {rhat:.2f} over all starts)"
-    dataset = law.dataset.assign_attrs(label=label, reason=reason)
-    return replace(law, label=label, reason=reason, dataset=dataset, escape_rate=np.nan)
+    verdict = law.verdict + (f"; {left:.1%} of the paths end among those of other starts" if left else "")
+    rate = -np.log1p(-left) / job.run.time if left else np.nan
+    dataset = law.dataset.assign_attrs(label=label, reason=reason, verdict=verdict)
+    return replace(
+        law,
+        label=label,
+        reason=reason,
+        verdict=verdict,
+        dataset=dataset.assign(escape_rate=dataset["escape_rate"].copy(data=rate)),
+        escape_rate=rate,
+        is_converged=law.is_converged and left < _SURVIVE,
+    )
 
 
-def _sets(found: Any, place: Support, starts: int) -> list[list[int]]:
-    """Return sets of starts: two are in one if their paths end alike, or both end like those of a third."""
-    ends: list[list[NDArray]] = []
+def _ends(found: Any, place: Support, starts: int) -> list[list[NDArray]]:
+    """Return the last values of every variable by start."""
     alive = np.isinf(found["diverged_at"].values)
-    for name in place.names:
-        final = np.where(alive, found[f"{name}_final"].values, np.nan)
-        ends.append([part[np.isfinite(part)] for part in (final[k::starts] for k in range(starts))])
+    finals = [np.where(alive, found[f"{name}_final"].values, np.nan) for name in place.names]
+    return [[part[np.isfinite(part)] for part in (final[k::starts] for k in range(starts))] for final in finals]
+
+
+def _left(ends: list[NDArray], sets: list[list[int]]) -> list[float]:
+    """Return by set of starts the share of paths that end nearer to the middle of the paths of another one."""
+    parts = [np.concatenate([ends[k] for k in chosen]) for chosen in sets]
+    middles = np.array([np.median(part) for part in parts])
+    return [
+        float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)
+    ]
+
+
+def _sets(ends: list[list[NDArray]]) -> list[list[int]]:
+    """Return sets of starts: two are in one if their paths end alike, or both end like those of a third."""
     sets: list[list[int]] = []
-    for k in range(starts):
+    for k in range(len(ends[0])):
         alike = [one for one in sets if any(_end_alike(ends, k, other) for other in one)]
         sets = [one for one in sets if one not in alike] + [sorted([k, *(j for one in alike for j in one)])]
     return sorted(sets, key=len, reverse=True)
 
 
 def _end_alike(ends: list[list[NDArray]], k: int, j: int) -> bool:
-    pairs = [(finals[k], finals[j]) for finals in ends if finals[k].size and finals[j].size]
+    pairs = [(finals[k], finals[j]) for finals in ends if min(finals[k].size, finals[j].size) >= _FEW]
     return all(ks_2samp(a, b, method="asymp").pvalue > _ALIKE for a, b in pairs)
 
 
@@ -196,6 +221,8 @@ def _is_settled(job: _Job, found: Any, lines: list[Line]) -> bool:
         return True
     for line in lines:
         final = found[f"{line.name}_final"].values[np.isinf(found["diverged_at"].values)]
+        if final.size < _FEW:
+            return False
         distance = ks_1samp(final, line.cdf, method="asymp")
         if distance.pvalue < _ALIKE and distance.statistic > line.cdf_error + 2.2 / np.sqrt(final.size):
             return False
