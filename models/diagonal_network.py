@@ -15,13 +15,15 @@ Ziyin, L., Li, H. and Ueda, M. (2023). Law of balance and stationary distributio
 """
 
 from functools import lru_cache
+from math import prod
 from typing import Any, NamedTuple
 
 from sde_engine.components import apply, cofactors, flatten, larger, multiply, product, scale, split, sqrt, total
 from sde_engine.data import scalar_data
 from sde_engine.errors import SpecError
 from sde_engine.model import Formula, Model, Observable
-from sde_engine.theory import moments
+from sde_engine.theory import diagonal, moments
+from sde_engine.theory.density import mirrored
 from sde_engine.values import is_whole
 
 _LARGEST = 16
@@ -145,7 +147,16 @@ def MODEL(
         symmetries={f"rescaling_{k}_{layer}": rescaling(depth, width, k, layer) for k, layer in plain},
         symmetric_origin=True,
         log_chart=_log_chart(width) if depth == 1 else None,
+        closed_forms={"law_on_ray": law_on_ray} if width == 1 else {},
     )
+
+
+def law_on_ray(p: Any, hyper: Any, direction: Any) -> Any:
+    """Return the stationary law of v of one unit in the Ito equation: v has the sign of the product of `direction`."""
+    settings = hyper.temperature, hyper.weight_decay
+    if prod(direction) > 0.0:
+        return diagonal.law(p, *settings, layers=len(direction))
+    return mirrored(diagonal.law(moments.mirrored(p), *settings, layers=len(direction)))
 
 
 def _log_chart(width: int) -> tuple[tuple[float, ...], ...]:

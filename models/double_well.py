@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 
 from sde_engine.errors import SpecError, unknown
 from sde_engine.model import Examples, Model
+from sde_engine.theory import double_well
+from sde_engine.theory.density import ClosedLaw, Law, mirrored
 
 
 class Params(NamedTuple):
@@ -80,4 +82,16 @@ def MODEL(noise: str = "additive", *, mu: float = 1.0, s: float = 1.0) -> Model:
         starts=starts,
         symmetric_origin=not additive,
         log_chart=None if additive else ((1.0,),),
+        closed_forms={"law": additive_law} if additive else {"law_on_ray": multiplicative_law},
     )
+
+
+def additive_law(p: Any, hyper: Any) -> ClosedLaw:
+    """Return the stationary law of x in the Ito equation."""
+    return double_well.additive_law(p.mu - hyper.weight_decay, p.s * hyper.temperature**0.5)
+
+
+def multiplicative_law(p: Any, hyper: Any, direction: tuple[float]) -> ClosedLaw | Law:
+    """Return the stationary law of x in the Ito equation, for x of the sign of `direction`."""
+    law = double_well.multiplicative_law(p.mu - hyper.weight_decay, p.s * hyper.temperature**0.5)
+    return law if direction[0] > 0.0 else mirrored(law)

@@ -186,6 +186,9 @@ def _from_table(rows: np.ndarray) -> Model:
 
 
 def _model(data: LinearData, params: Any, f: Formulas, columns: int, examples: Examples) -> Model:
+    def of_sgd(p: Any, hyper: Any, *settings: Any) -> Any:
+        return known(data, hyper, sgd_covariance(data, hyper, *settings))
+
     return Model(
         name="linear_regression",
         components=tuple(f"v{i}" for i in range(len(data.signal))),
@@ -200,8 +203,9 @@ def _model(data: LinearData, params: Any, f: Formulas, columns: int, examples: E
         starts=starts,
         closed_forms={
             "covariance": lambda p, hyper: covariance(data, hyper),
-            "marginals": lambda p, hyper: known(data, hyper, covariance(data, hyper)),
-            "sgd_marginals": lambda p, hyper, *settings: known(data, hyper, sgd_covariance(data, hyper, *settings)),
+            "law": lambda p, hyper: known(data, hyper, covariance(data, hyper)),
+            "sgd_law": of_sgd,
+            "gaussian_sgd_law": of_sgd,
         },
     )
 

@@ -18,7 +18,8 @@ from typing import Any
 from sde_engine.components import larger, sqrt
 from sde_engine.data import scalar_data
 from sde_engine.model import Formula, Model
-from sde_engine.theory import moments
+from sde_engine.theory import linear_regression, moments
+from sde_engine.theory.density import Known, Law
 
 
 def loss(theta: Any, p: Any) -> Any:
@@ -77,4 +78,17 @@ def MODEL(
         examples=data.examples,
         example_gradient=example_gradient_of(data.example),
         starts=starts,
+        closed_forms={"law": stationary_law, "sgd_law": sgd_law, "gaussian_sgd_law": sgd_law},
     )
+
+
+def stationary_law(p: Any, hyper: Any) -> Law:
+    """Return the stationary law of v in the Ito equation."""
+    return linear_regression.law(p, hyper.temperature, hyper.weight_decay)
+
+
+def sgd_law(p: Any, hyper: Any, momentum: float, factors: Any, share: float) -> dict[str, Known]:
+    """Return mean and variance of v under SGD; the same for real batches and Gaussian noise of their covariance."""
+    eta = hyper.eta * (1.0 if factors is None else factors[0])
+    variance = linear_regression.sgd_variance(p, eta, hyper.batch, hyper.weight_decay, momentum=momentum, share=share)
+    return {"v": Known(linear_regression.mean(p, hyper.weight_decay), variance)}

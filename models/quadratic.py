@@ -21,6 +21,8 @@ import numpy as np
 from sde_engine.components import dot, matvec, subtract
 from sde_engine.errors import SpecError, unknown
 from sde_engine.model import Examples, Model
+from sde_engine.theory.density import Joint, gaussian
+from sde_engine.theory.quadratic import momentum_covariance, sde_covariance
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -83,7 +85,36 @@ def MODEL(hessian: Any = ((1.0,),), covariance: Any = None, *, noise: str = "nor
         examples=Examples("normal" if noise == "normal" else "sign", dim),
         example_gradient=example_gradient,
         starts=starts,
+        closed_forms={
+            "law": stationary_law,
+            "sgd_law": gaussian_sgd_law if noise == "normal" else sign_sgd_law,
+            "gaussian_sgd_law": gaussian_sgd_law,
+        },
     )
+
+
+def stationary_law(p: Any, hyper: Any) -> Joint:
+    """Return the stationary law of the Ito equation."""
+    h, c = _stiffness(p, hyper)
+    return gaussian(np.zeros(len(h)), sde_covariance(h, c, hyper.temperature))
+
+
+def gaussian_sgd_law(p: Any, hyper: Any, momentum: float, factors: Any, share: float) -> Joint:
+    """Return the stationary law of SGD with Gaussian noise: heavy ball, matrix step, any batch."""
+    h, c = _stiffness(p, hyper)
+    step = hyper.eta * np.diag(np.ones(len(h)) if factors is None else factors)
+    return gaussian(np.zeros(len(h)), momentum_covariance(h, share * c, step, hyper.batch, momentum))
+
+
+def sign_sgd_law(p: Any, hyper: Any, momentum: float, factors: Any, share: float) -> Joint:
+    """Return the two moments of SGD with noise of another law: the density has no closed form."""
+    return gaussian_sgd_law(p, hyper, momentum, factors, share)._replace(density=None, lines=())
+
+
+def _stiffness(p: Any, hyper: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the Hessian with weight decay, and the covariance of one example's gradient."""
+    factor = np.array(p.factor)
+    return np.array(p.hessian) + hyper.weight_decay * np.eye(len(factor)), factor @ factor.T
 
 
 def _symmetric(name: str, value: Any) -> np.ndarray:

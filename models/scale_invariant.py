@@ -121,6 +121,10 @@ def MODEL(dimension: int = 3, *, mu: float = 1.0, sigma: float = 1.0) -> Model:
     if d != dimension or not 2 <= d <= _LARGEST:
         raise SpecError(f"dimension is {dimension!r}; a whole number from 2 to {_LARGEST} is accepted")
     f = formulas(d)
+
+    def of_sgd(p: Any, hyper: Any, *settings: Any) -> dict[str, Any]:
+        return sgd_radius(p, hyper, d, *settings)
+
     return Model(
         name="scale_invariant",
         components=tuple(f"x{i}" for i in range(d)),
@@ -136,8 +140,9 @@ def MODEL(dimension: int = 3, *, mu: float = 1.0, sigma: float = 1.0) -> Model:
         observables={"energy": Observable(energy, "loss, 1 + mu . n"), "radius": Observable(radius, "length of theta")},
         symmetries={"scaling": scaling},
         closed_forms={
-            "marginals": lambda p, hyper: marginals(p, hyper, d),
-            "sgd_marginals": lambda p, hyper, *settings: sgd_marginals(p, hyper, d, *settings),
+            "law": lambda p, hyper: marginals(p, hyper, d),
+            "sgd_law": of_sgd,
+            "gaussian_sgd_law": of_sgd,
         },
     )
 
@@ -152,7 +157,7 @@ def marginals(p: Any, hyper: Any, dimension: int) -> dict[str, Any]:
     return laws
 
 
-def sgd_marginals(p: Any, hyper: Any, dimension: int, momentum: float, factors: Any, share: float) -> dict[str, Any]:
+def sgd_radius(p: Any, hyper: Any, dimension: int, momentum: float, factors: Any, share: float) -> dict[str, Any]:
     """Return what is known of plain SGD: the radius, to first order in eta."""
     if momentum or factors is not None:
         raise Incompatible(

@@ -24,6 +24,7 @@ from sde_engine.components import larger, sqrt
 from sde_engine.data import batch_signal, scalar_data
 from sde_engine.model import Formula, Model, Observable
 from sde_engine.theory import lyapunov, moments, two_layer
+from sde_engine.theory.density import mirrored
 
 
 def product_of_layers(theta: Any, p: Any) -> Any:
@@ -115,6 +116,7 @@ def MODEL(
         closed_forms={
             "critical_temperature": critical_temperature,
             "law": stationary_law,
+            "law_on_ray": law_on_ray,
             "sde_exponents": sde_exponents,
             "sgd_exponents": lambda p, hyper, sampling: sgd_exponents(batch_signal(data, sampling), hyper),
         },
@@ -129,6 +131,13 @@ def critical_temperature(p: Any, weight_decay: float) -> float:
 def stationary_law(p: Any, hyper: Any) -> Any:
     """Return the stationary law of v in the Ito equation, for v > 0."""
     return two_layer.law(p, hyper.temperature, hyper.weight_decay)
+
+
+def law_on_ray(p: Any, hyper: Any, direction: Any) -> Any:
+    """Return the stationary law of v on one ray of the balanced manifold: v has the sign of the product there."""
+    if direction[0] * direction[1] > 0.0:
+        return stationary_law(p, hyper)
+    return mirrored(stationary_law(moments.mirrored(p), hyper))
 
 
 def sde_exponents(p: Any, hyper: Any) -> dict[str, float]:

@@ -75,8 +75,9 @@ class Model:
     starts : p -> points (each d numbers) spread wider than any stationary law: every sign, small and large
     symmetric_origin : True if theta = 0 is invariant for every example, so that a run can collapse onto it
     log_chart : rows of a linear map; each of its coordinates stays zero if it is zero, so its logarithm diffuses
-    closed_forms : known results by name, for plots and verification; "law", "marginals" and "sgd_marginals" are asked by
-        `stationary`, see `sde_engine.stationary_law.closed` and `discrete`
+    closed_forms : known results by name; those about stationary laws are listed in `sde_engine.stationary_law.closed`.
+        A model that is remade (`dataclasses.replace`) with another gradient, noise or examples drops them
+    declared_for : set by the model itself: the closed forms, and the formulas for which they were declared
     """
 
     name: str
@@ -95,8 +96,10 @@ class Model:
     symmetric_origin: bool = False
     log_chart: tuple[tuple[float, ...], ...] | None = None
     closed_forms: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+    declared_for: tuple[Any, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        self._drop_foreign_closed_forms()
         if self.noise_kind not in NOISE_KINDS:
             raise SpecError(f"noise_kind is {self.noise_kind!r}; accepted: {', '.join(NOISE_KINDS)}")
         if self.log_chart is not None and len(self.log_chart) != self.dim:
@@ -107,6 +110,13 @@ class Model:
         if bad:
             name, value = bad[0]
             raise SpecError(f"model {self.name!r}: parameter {name} is {value}; a finite number is accepted")
+
+    def _drop_foreign_closed_forms(self) -> None:
+        formulas = (self.gradient, self.noise_factor, self.example_gradient, self.examples)
+        declared, *those = self.declared_for or (self.closed_forms, *formulas)
+        if declared is self.closed_forms and any(a is not b for a, b in zip(those, formulas, strict=True)):
+            object.__setattr__(self, "closed_forms", {})
+        object.__setattr__(self, "declared_for", (self.closed_forms, *formulas))
 
     @property
     def dim(self) -> int:

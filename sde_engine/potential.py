@@ -48,14 +48,16 @@ def ito_potential(model: Model, hyper: Hyper, x: ArrayLike, *, sampling: Samplin
 def effective_potential(law: Any) -> "xarray.Dataset":
     """Return -T ln p of a stationary law by any route, 0 at its lowest point, with its error T dp / p.
 
-    T = eta / batch. Where the density is zero the potential is infinite, and its error is not a number. Along a curve
+    T is the temperature of the law, k eta / (batch (1 - momentum)) with k = (N - B)/(N - 1) without replacement (see
+    `sde_engine.stationary_law.temperature`), and stands in the attributes. A law that was read from a file will do, as
+    `open_results` returns it. Where the density is zero the potential is infinite, and its error is not a number. Along a curve
     through the plane of a law of two variables: `effective_potential(law).interp(x=..., y=...)`.
     """
     import xarray
 
-    data = getattr(law, "dataset", None)
+    data = getattr(law, "dataset", law)
     if not isinstance(data, xarray.Dataset):
-        raise SpecError(f"law is {law!r}; a law is accepted, as stationary(model, hyper) returns it")
+        raise SpecError(f"law is {law!r}; a law is accepted, as stationary(model, hyper) or open_results returns it")
     if "density" not in data:
         raise Incompatible(
             f"the law {data.attrs.get('label', '')!r} has no density: it is a point mass, or has "

@@ -22,13 +22,16 @@ POTENTIALS = ("loss_with_decay", "entropic_loss", "potential")
 _FINE = 4001
 
 
-def landscape(model: Model, hyper: Hyper, law: StationaryLaw, **as_entropic_loss: Any) -> "xarray.Dataset":
+def landscape(
+    model: Model, hyper: Hyper, law: "StationaryLaw | xarray.Dataset", **as_entropic_loss: Any
+) -> "xarray.Dataset":
     """Return the potentials of a model at the points where the density of a law is known.
 
     Parameters
     ----------
-    law : of this model at these hyperparameters, by a route that gives its density
-    as_entropic_loss : keyword arguments of `entropic_loss` (sampling, momentum, ...)
+    law : of this model at these hyperparameters, by a route that gives its density, or read from a file
+    as_entropic_loss : keyword arguments of `entropic_loss`; sampling, momentum and preconditioner are those of the law
+        if they are not given
 
     Returns
     -------
@@ -42,15 +45,31 @@ def landscape(model: Model, hyper: Hyper, law: StationaryLaw, **as_entropic_loss
     """
     model = formulas(model, "this landscape")
     effective = effective_potential(law)
+    about = effective.attrs
+    _refuse_another(model, hyper, about)
     dims = tuple(str(name) for name in effective["potential"].dims)
-    place = next((one for one in supports(model, hyper, dims[0]) if one.label == law.label.split(" class ")[0]), None)
+    place = next(
+        (one for one in supports(model, hyper, dims[0]) if one.label == about["label"].split(" class ")[0]), None
+    )
     if place is None:
-        raise Incompatible(f"{law.label!r} is no place where {model.name!r} comes to rest; give a law of this model")
+        raise Incompatible(
+            f"{about['label']!r} is no place where {model.name!r} comes to rest; give a law of this model"
+        )
     points = _points(model, place, [effective[name].values for name in dims])
-    known = profile(model, hyper, points, **as_entropic_loss)
+    settings = {name: about[name] for name in ("sampling", "momentum", "preconditioner") if name in about}
+    known = profile(model, hyper, points, **(settings | as_entropic_loss))
     for name in ("loss", "loss_with_decay", "entropic_loss"):
         effective[name] = (dims, known[name].values, known[name].attrs)
     return effective
+
+
+def _refuse_another(model: Model, hyper: Hyper, about: dict[str, Any]) -> None:
+    of = Hyper(*(about[name] for name in Hyper._fields))
+    if (about["model"], of) != (model.name, check_hyper(hyper)):
+        raise Incompatible(
+            f"the law is that of {about['model']!r} at {of}, but the landscape of {model.name!r} at {hyper} was asked for; "
+            "give a law of this model at these hyperparameters"
+        )
 
 
 def lowest(data: "xarray.Dataset") -> dict[str, dict[str, float]]:

@@ -1,6 +1,7 @@
 """Claims: laws with a closed form, each computed by every route that shares nothing with the others but the formulas.
 
-A claim holds if all its routes agree within 4 of their stated errors. `sde-engine verify` prints the table.
+A claim holds if all its routes have converged, agree within 4 of their stated errors, and would have shown a difference
+of 5 % (see `stationary_law.agreement`). `sde-engine verify` prints the table.
 """
 
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ _SPACE = {
 }
 _INPUTS = {"spectrum": (1.0, 0.4)}
 _PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 0.2))
+
+
+RESOLUTION = 0.05  # of a comparison, beyond which a claim does not hold
 
 
 class Claim(NamedTuple):
@@ -49,8 +53,24 @@ CLAIMS: dict[str, Claim] = {
     "two-layers-diabetes": Claim("real data", "two_layer_scalar", {"law": "diabetes"}, Hyper(0.1)),
     "two-layers-hot": Claim("collapse above T_c", "two_layer_scalar", {"noise": 3.0}, Hyper(0.5), time=200.0),
     "diagonal-two": Claim("two layers", "diagonal_network", {"depth": 1, **_NOISY}, Hyper(0.3), time=40.0),
-    "diagonal-three": Claim("three layers", "diagonal_network", {"depth": 2, **_NOISY}, Hyper(0.3), time=40.0),
-    "diagonal-four": Claim("four layers", "diagonal_network", {"depth": 3, **_NOISY}, Hyper(0.3), time=40.0),
+    "diagonal-three": Claim(
+        "three layers",
+        "diagonal_network",
+        {"depth": 2, **_NOISY},
+        Hyper(0.3),
+        Langevin(dt=0.001, tolerance=0.0125),
+        4096,
+        40.0,
+    ),
+    "diagonal-four": Claim(
+        "four layers",
+        "diagonal_network",
+        {"depth": 3, **_NOISY},
+        Hyper(0.3),
+        Langevin(dt=0.00025, tolerance=0.0125),
+        4096,
+        40.0,
+    ),
     "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01)),
     "well-multiplicative": Claim(
         "x^2 Gamma distributed", "double_well", {"noise": "multiplicative"}, Hyper(0.5, 1, 0.2)
@@ -64,9 +84,12 @@ CLAIMS: dict[str, Claim] = {
         "linear_regression",
         {"spectrum": (1.0, 0.4, 0.2, 0.1), "target": (1.0, -1.0, 0.5, 2.0)},
         Hyper(0.1, 1, 0.2),
+        time=120.0,
     ),
-    "sphere-circle": Claim("circle of fixed radius", "scale_invariant", {"dimension": 2}, Hyper(0.3, 1, 0.3)),
-    "sphere": Claim("von Mises-Fisher law", "scale_invariant", {}, Hyper(0.2, 1, 0.2)),
+    "sphere-circle": Claim(
+        "circle of fixed radius", "scale_invariant", {"dimension": 2}, Hyper(0.3, 1, 0.3), paths=8192
+    ),
+    "sphere": Claim("von Mises-Fisher law", "scale_invariant", {}, Hyper(0.2, 1, 0.2), paths=4096),
     "sphere-hot": Claim("five dimensions, hot", "scale_invariant", {"dimension": 5, "mu": 2.0}, Hyper(0.5, 1, 0.4)),
     "bowl-line": Claim("Ornstein-Uhlenbeck, 1-D", "quadratic", {"hessian": 2.0, "covariance": 0.5}, Hyper(0.2, 1, 0.3)),
     "bowl-plane": Claim("Ornstein-Uhlenbeck with a current", "quadratic", _PLANE, Hyper(0.2)),
@@ -111,7 +134,7 @@ CLAIMS: dict[str, Claim] = {
 
 
 class Outcome(NamedTuple):
-    """A claim with the law that was found by all routes; `holds` is False where they disagree."""
+    """A claim with the law that was found by all routes; `holds` is False where they disagree, or may do so unseen."""
 
     name: str
     claim: Claim
@@ -141,4 +164,4 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
         seed=seed,
         threads=threads,
     )
-    return Outcome(name, claim, law, bool(law.agrees) and len(law.routes) > 1)
+    return Outcome(name, claim, law, law.agrees is True and law.resolution <= RESOLUTION)

@@ -22,7 +22,7 @@ from sde_engine.cli.options import (
     Setting,
     Threads,
 )
-from sde_engine.cli.text import law_rows, loaded, mover, new_table, save_figure, show, with_error
+from sde_engine.cli.text import finite, law_rows, loaded, mover, new_table, save_figure, show, with_error
 
 EXIT_DISAGREE = 3
 
@@ -99,13 +99,13 @@ def stationary(
         from sde_engine.plot.law import law as draw
 
         save_figure(draw(law).figure, plot)
-    _print_law(law, f"{found_model.name}: T = {eta / batch:.4g}", as_json)
+    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
 
 
 def _print_law(law: Any, title: str, as_json: bool) -> None:
     rows = law_rows(law)
     if as_json:
-        print(json.dumps({"laws": rows, "agreement": law.agreement, "distances": _plain(law.distances)}))
+        print(json.dumps(_agreement(law) | {"laws": rows}))
         return
     table = new_table(title, "route", "law", "", "mean", "variance")
     for row in rows:
@@ -118,8 +118,14 @@ def _print_law(law: Any, title: str, as_json: bool) -> None:
         print(law.agreement)
 
 
-def _plain(distances: dict[str, float]) -> dict[str, float | None]:
-    return {pair: value if value == value else None for pair, value in distances.items()}
+def _agreement(law: Any) -> dict[str, Any]:
+    distances = {pair: finite(value) for pair, value in law.distances.items()}
+    return {
+        "agreement": law.agreement,
+        "agrees": law.agrees,
+        "resolution": finite(law.resolution),
+        "distances": distances,
+    }
 
 
 def potential(
@@ -163,8 +169,7 @@ def potential(
         seed=seed,
         threads=threads,
     )
-    known = {name: getattr(moves, name) for name in ("sampling", "momentum", "preconditioner") if hasattr(moves, name)}
-    data = landscape(found_model, hyper, law, **known)
+    data = landscape(found_model, hyper, law)
     if output is not None:
         save(data, output)
     if plot is not None:
@@ -209,7 +214,7 @@ def verify(
     if names:
         _list(chosen, as_json)
         return
-    table = new_table("Laws by all routes", "claim", "route", "mean", "variance", "distance", "verdict")
+    table = new_table("Laws by all routes", "claim", "route", "mean", "variance", "distance", "seen from", "verdict")
     rows, failed = [], []
     for name in chosen:
         outcome = room.examine(name, seed=seed, paths=paths, threads=threads)
@@ -218,17 +223,17 @@ def verify(
             {
                 "claim": name,
                 "holds": outcome.holds,
-                "agreement": outcome.law.agreement,
-                "distances": _plain(outcome.law.distances),
+                **_agreement(outcome.law),
                 "laws": law_rows(outcome.law),
             }
         )
         gaps = [gap for gap in outcome.law.distances.values() if gap == gap]
         for k, row in enumerate(law_rows(outcome.law)):
-            ends = (f"{max(gaps):.1e}" if gaps else "moments", "agree" if outcome.holds else "DISAGREE")
+            seen = f"{outcome.law.resolution:.1%}" if outcome.law.resolution < float("inf") else "nothing"
+            ends = (f"{max(gaps):.1e}" if gaps else "moments", seen, _VERDICTS[outcome.law.agrees, outcome.holds])
             mean, variance = (with_error(row[key], row[f"{key}_error"]) for key in ("mean", "variance"))
-            first = (name, *ends) if k == 0 else ("", "", "")
-            table.add_row(first[0], f"{row['method']} {row['variable']}", mean, variance, first[1], first[2])
+            first = (name, *ends) if k == 0 else ("", "", "", "")
+            table.add_row(first[0], f"{row['method']} {row['variable']}", mean, variance, *first[1:])
     if as_json:
         print(json.dumps(rows))
     else:
@@ -238,6 +243,14 @@ def verify(
         )
     if failed:
         raise typer.Exit(EXIT_DISAGREE)
+
+
+_VERDICTS = {
+    (True, True): "agree",
+    (True, False): "TOO COARSE",
+    (False, False): "DISAGREE",
+    (None, False): "CANNOT TELL",
+}
 
 
 def _list(chosen: tuple[str, ...], as_json: bool) -> None:

@@ -19,12 +19,13 @@ def numbers(results: "xarray.Dataset") -> dict[str, Any]:
     flat = results.drop_dims([dim for dim in results.dims if dim != "dynamics"])
     labels = [str(label) for label in flat["dynamics"].values]
     values = {
-        label: {str(name): _finite(flat[name].values[k]) for name in flat.data_vars} for k, label in enumerate(labels)
+        label: {str(name): finite(flat[name].values[k]) for name in flat.data_vars} for k, label in enumerate(labels)
     }
     return {"attributes": {str(k): v for k, v in results.attrs.items()}, "results": values}
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """Return a number, None where it is not one."""
     number = float(value)
     return number if number - number == 0.0 else None  # JSON has no NaN
 
@@ -53,8 +54,8 @@ def law_rows(law: "StationaryLaw") -> list[dict[str, Any]]:
         for line in route.lines:
             row: dict[str, Any] = {"method": route.method, "law": route.label, "variable": line.name}
             for name in ("mean", "mean_error", "variance", "variance_error"):
-                row[name] = _finite(getattr(line, name))
-            row["quantiles"] = [_finite(value) for value in line.quantiles]
+                row[name] = finite(getattr(line, name))
+            row["quantiles"] = [finite(value) for value in line.quantiles]
             rows.append(row | {"is_point_mass": route.is_point_mass, "verdict": route.verdict})
     return rows
 

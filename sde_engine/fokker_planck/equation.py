@@ -68,13 +68,13 @@ def temperature_of(model: Model, hyper: Hyper, sampling: Sampling = "iid") -> fl
             "reshuffled epochs have no Fokker-Planck equation of this form (their leading diffusion "
             "cancels over an epoch); accepted: 'iid', 'without_replacement'"
         )
-    temperature = hyper.temperature * sampling_factor(sampling, hyper.batch, model.examples.size)
-    if temperature == 0.0:
+    share = sampling_factor(sampling, hyper.batch, model.examples.size)
+    if share == 0.0:
         raise Incompatible(
-            f"a batch of all {hyper.batch} examples without replacement has temperature 0, so the law is a point mass at "
-            "a minimum of the loss; use a smaller batch, or GradientFlow to find the minimum"
+            f"a batch of all {model.examples.size} examples without replacement has no noise: T = 0, and there is no "
+            "Fokker-Planck equation; use a smaller batch"
         )
-    return temperature
+    return hyper.temperature * share
 
 
 def of_model(model: Model, hyper: Hyper, *, sampling: Sampling = "iid") -> Equation:

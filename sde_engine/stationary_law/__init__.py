@@ -17,10 +17,18 @@ from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.run import MAX_PATHS
 from sde_engine.stationary_law.agreement import compared as compared
+from sde_engine.stationary_law.collapse import with_rates
 from sde_engine.stationary_law.law import Line as Line
 from sde_engine.stationary_law.law import StationaryLaw as StationaryLaw
-from sde_engine.stationary_law.routes import exact_routes, histogram_ranges, places_of, refuse_wrong_route
+from sde_engine.stationary_law.routes import (
+    alike_with,
+    exact_routes,
+    histogram_ranges,
+    places_of,
+    refuse_wrong_route,
+)
 from sde_engine.stationary_law.sampled import Ensemble, sampled
+from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
 from sde_engine.values import check_whole
 
@@ -71,6 +79,7 @@ def stationary(
         raise SpecError(unknown("method", method, METHODS))
     model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
     kernel_of(model, dynamics, hyper)
+    temperature = law_temperature(model, hyper, dynamics)
     refuse_wrong_route(method, dynamics, seed)
     if grid is not None and not isinstance(grid, Grid):
         raise SpecError(f"grid is {grid!r}; a Grid of sde_engine.fokker_planck is accepted, or None")
@@ -84,9 +93,13 @@ def stationary(
     if method in ("ensemble", "all"):
         check_whole("paths", paths, 1, MAX_PATHS)
         check_whole("seed", seed, 0, 2**64 - 1)
-        long = Ensemble(paths, time, seed or 0, bins, threads)
-        routes.append(sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes)))
-    if method != "all":
-        return replace(routes[0], others=others)
-    distances, words, agrees = compared(tuple(routes))
-    return replace(routes[0], others=others, routes=tuple(routes), agreement=words, agrees=agrees, distances=distances)
+        long = Ensemble(paths, time, int(seed or 0), bins, threads)
+        first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes))
+        if method == "ensemble":
+            beside += [law for place in places[1:] for law in sampled(model, hyper, dynamics, place, long, {})]
+        routes, others = [*routes, first], (*others, *beside)
+    law = replace(routes[0], others=others)
+    if method == "all":
+        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
+        law = replace(law, routes=tuple(routes), **compared(tuple(alike_with(routes, others)))._asdict())
+    return with_dynamics(law, temperature, dynamics)

@@ -61,7 +61,8 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: 
         mass_outside=outside,
         reason="the chain comes back to a bounded set",
         verdict=verdict,
-        attributes={"dynamics": dynamics, "residual": law.residual, "density_error": change},
+        is_converged=law.coarse is not None and outside < 1e-6,
+        attributes={"residual": law.residual, "density_error": change},
         extra=_relaxation(law, place.names[0], variable),
     )
 

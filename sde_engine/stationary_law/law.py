@@ -51,11 +51,14 @@ class StationaryLaw:
     is_point_mass : True for a collapsed law, which sits at one state
     is_normalisable : whether a density exists; `reason` says why, or why not
     verdict : whether the numbers can be trusted, in words
-    escape_rate : rate at which a metastable law loses mass, 0 for a truly stationary one
+    is_converged : whether the numbers and their errors hold; `verdict` says why not
+    escape_rate : rate at which a metastable law loses mass, 0 for a truly stationary one, not a number where unknown
+    collapse_rate : for collapsed laws by method "all", the growth rate of ln r at the symmetric state and its error
     others : laws that the same equation keeps beside this one (other sign, collapsed state, metastable state)
     routes : for method "all", the law by every route; this one is the first of them
     agreement : for method "all", whether the routes agree within their errors, in words
-    agrees : for method "all", the same as a truth value; None where there was nothing to compare
+    agrees : for method "all", the same as a truth value; None where nothing can be told
+    resolution : for method "all", the smallest relative difference that would have been seen (see `agreement`)
     distances : for method "all", Kolmogorov distances between routes
     """
 
@@ -67,11 +70,14 @@ class StationaryLaw:
     is_normalisable: bool
     reason: str
     verdict: str
+    is_converged: bool = True
     escape_rate: float = 0.0
+    collapse_rate: tuple[float, float] = (np.nan, np.nan)
     others: tuple["StationaryLaw", ...] = ()
     routes: tuple["StationaryLaw", ...] = ()
     agreement: str = ""
     agrees: bool | None = None
+    resolution: float = np.nan
     distances: dict[str, float] = field(default_factory=dict)
 
     @property
@@ -175,6 +181,7 @@ def build(
     is_normalisable: bool = True,
     reason: str,
     verdict: str,
+    is_converged: bool = True,
     escape_rate: float = 0.0,
     attributes: dict[str, Any] | None = None,
     extra: dict[str, Any] | None = None,
@@ -191,18 +198,20 @@ def build(
     attrs = {
         "model": model.name,
         **hyper._asdict(),
-        "temperature": hyper.temperature,
         "method": method,
         "label": label,
         "reason": reason,
         "verdict": verdict,
         "is_point_mass": int(point),
         "is_normalisable": int(is_normalisable),
+        "is_converged": int(is_converged),
         **CONVENTIONS,
         **(attributes or {}),
     }
     dataset = xarray.Dataset(data, coords=coords, attrs=attrs)
-    return StationaryLaw(method, label, dataset, lines, point, is_normalisable, reason, verdict, escape_rate)
+    return StationaryLaw(
+        method, label, dataset, lines, point, is_normalisable, reason, verdict, is_converged, escape_rate
+    )
 
 
 def point_line(name: str, value: float) -> Line:
@@ -223,7 +232,15 @@ def _no_distribution(x: NDArray) -> NDArray:
 
 
 def point_mass(
-    model: Model, hyper: Hyper, *, method: str, label: str, names: tuple[str, ...], reason: str, verdict: str
+    model: Model,
+    hyper: Hyper,
+    *,
+    method: str,
+    label: str,
+    names: tuple[str, ...],
+    reason: str,
+    verdict: str,
+    is_converged: bool = True,
 ) -> StationaryLaw:
     """Return the law that sits at the symmetric state."""
     zero = np.zeros(len(PROBABILITIES))
@@ -242,4 +259,5 @@ def point_mass(
         is_normalisable=False,
         reason=reason,
         verdict=verdict,
+        is_converged=is_converged,
     )

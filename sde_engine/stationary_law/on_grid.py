@@ -109,10 +109,11 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
     coordinates, density = _density((1.0 - tail) * law.density, law.grid, place, functions)
     _, spread = _density(change, law.grid, place, functions)
     error = float(np.sum(change * law.grid.volumes))
+    doubts = _doubts(law, outside, error)
     words = f", {tail:.1e} of it between 0 and the grid, continued as a power" if tail > _TRUSTED else ""
     verdict = (
         f"solved on {' x '.join(map(str, law.grid.shape))} cells: residual {law.residual:.1e}, mass beyond the grid "
-        f"{beyond:.1e}{words}, L1 error from half the resolution {error:.1e}{_doubts(law, outside, error)}"
+        f"{beyond:.1e}{words}, L1 error from half the resolution {error:.1e}{doubts}"
     )
     if outside < 1.0:
         reason = "the mass dies out towards every end of the grid"
@@ -136,6 +137,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
         is_normalisable=outside < 1.0,
         reason=reason,
         verdict=verdict,
+        is_converged=not doubts,
         escape_rate=law.escape_rate,
         attributes=extra,
     )

@@ -1,13 +1,18 @@
 """Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
 
+from dataclasses import replace
+
+import numpy as np
+
 from sde_engine.errors import Incompatible, SdeEngineError, SpecError
-from sde_engine.fokker_planck.equation import temperature_of
+from sde_engine.fokker_planck.equation import Equation, temperature_of
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling
 from sde_engine.model import Model
 from sde_engine.stationary_law.by_chain import carried
-from sde_engine.stationary_law.closed import closed_law
+from sde_engine.stationary_law.closed import Marginals, closed_law
 from sde_engine.stationary_law.discrete import closed_chain_law
+from sde_engine.stationary_law.held import held_against
 from sde_engine.stationary_law.law import StationaryLaw
 from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.support import Support, supports
@@ -89,26 +94,40 @@ def _grid_routes(
 ) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
     """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
     place, routes = places[0], []
-    if not on_grid or (method == "closed_form" and "marginals" in model.closed_forms):
+    if not on_grid or (method == "closed_form" and _is_by_variable(model, hyper, sampling, place)):
         return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
     equation = place.equation(model, hyper, sampling)
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
     if method in ("closed_form", "all"):
         try:
-            known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
-            routes.append(tabulated(model, hyper, known, place, found))
+            routes.append(_closed_on_grid(model, hyper, sampling, place, equation, found))
         except SdeEngineError:
             if method == "closed_form":
                 raise
-    if method == "closed_form":
-        return routes, ()
-    first, *beside = solved(model, hyper, equation, place, found, dies)
-    routes.append(first)
-    if method == "fokker_planck":
-        for other in places[1:]:
-            there = other.equation(model, hyper, sampling)
-            beside += solved(model, hyper, there, other, *find_grid(model, there, other, cells))
+    beside: list[StationaryLaw] = []
+    if method != "closed_form":
+        first, *beside = solved(model, hyper, equation, place, found, dies)
+        routes.append(first)
+    for other in places[1:]:
+        there = other.equation(model, hyper, sampling)
+        elsewhere, alive = find_grid(model, there, other, cells)
+        if method != "closed_form":
+            beside += solved(model, hyper, there, other, elsewhere, alive)
+        elif "law_on_ray" in model.closed_forms:
+            beside.append(_closed_on_grid(model, hyper, sampling, other, there, elsewhere))
     return routes, tuple(beside)
+
+
+def _is_by_variable(model: Model, hyper: Hyper, sampling: Sampling, place: Support) -> bool:
+    """Return whether the closed form says something of each variable by itself, which needs no grid."""
+    return isinstance(closed_law(model, hyper, temperature_of(model, hyper, sampling), place), Marginals)
+
+
+def _closed_on_grid(
+    model: Model, hyper: Hyper, sampling: Sampling, place: Support, equation: Equation, grid: Grid
+) -> StationaryLaw:
+    known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
+    return tabulated(model, hyper, known, place, grid, held_against(model, equation, known, place, grid))
 
 
 def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, method: str) -> list[StationaryLaw]:
@@ -138,9 +157,21 @@ def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -
         return (Support("", names, None, False),), False
 
 
+def alike_with(routes: list[StationaryLaw], others: tuple[StationaryLaw, ...]) -> list[StationaryLaw]:
+    """Return what the last route, an ensemble, is to be compared with.
+
+    Paths that have not collapsed have the metastable law beside a collapsed one, where there is one at that place.
+    """
+    *exact, ensemble = routes
+    if ensemble.is_point_mass or not all(route.is_point_mass for route in exact):
+        return routes
+    stays = [other for other in others if other.escape_rate > 0.0 and other.label.startswith(ensemble.label)]
+    return [*stays[:1], replace(ensemble, escape_rate=np.nan)] if stays else routes
+
+
 def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]]:
     """Return ranges of histograms: the central 90 % of a known law and as much again on either side, where known."""
-    if not routes or routes[-1].is_point_mass:
+    if not routes or routes[-1].is_point_mass or not np.isfinite([x.quantiles for x in routes[-1].lines]).all():
         return {}
     ends = {line.name: (float(line.quantiles[0]), float(line.quantiles[-1])) for line in routes[-1].lines}
     return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items() if low < high}

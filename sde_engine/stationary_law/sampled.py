@@ -1,7 +1,11 @@
 """The third route: long runs of an ensemble, with a histogram and errors from independent paths.
 
-An equation in continuous time is also run with twice the step (or tolerance) on the same noise: what that changes is
-added to the statistical error, since the law sought is that of the equation and not of its discretisation.
+An equation in continuous time is also run with twice the step (or tolerance): what that changes, over 2^p - 1 for a
+solver of weak order p (Richardson), is an error beside the statistical one, since the law sought is that of the
+equation and not of its discretisation.
+
+Paths from different starts that do not meet have several laws, or have not forgotten where they began. They are never
+pooled: each set of starts whose paths end alike gives a law of its own.
 """
 
 from dataclasses import replace
@@ -9,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import ks_2samp
 
 from sde_engine.dynamics import label as words_of
 from sde_engine.ensemble import simulate
@@ -17,6 +22,12 @@ from sde_engine.model import Model
 from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
 from sde_engine.stationary_law.support import Support
 from sde_engine.stats.histogram import Histogram
+
+_MIXED, _APART = 1.01, 1.1  # R-hat up to which starts are forgotten, and beyond which laws may be several
+_ALIKE = 1e-4  # chance of so large a distance of samples, below which they are not of one law
+_MOVED = 2.2  # over root n: Kolmogorov distance that a sample of n exceeds by a chance of 1e-4
+_FEW = 8  # ends of paths from which nothing is told
+_SURVIVE = 0.001  # share of collapsed paths up to which the law is that of all paths, and of others for a point mass
 
 
 class Ensemble(NamedTuple):
@@ -29,6 +40,33 @@ class Ensemble(NamedTuple):
     threads: int | None
 
 
+class _Job(NamedTuple):
+    """What every run of one ensemble shares."""
+
+    model: Model
+    hyper: Hyper
+    dynamics: Any
+    place: Support
+    run: Ensemble
+
+    def go(
+        self, start: NDArray, *, moved_by: Any = None, paths: int = 0, histograms: list[Histogram] | None = None
+    ) -> Any:
+        """Return the statistics of a run, path i from start i mod their number."""
+        return simulate(
+            self.model,
+            moved_by or self.dynamics,
+            self.hyper,
+            paths=paths or self.run.paths,
+            seed=self.run.seed,
+            time=self.run.time,
+            observables=self.place.every,
+            statistics=histograms or [],
+            start=start,
+            threads=self.run.threads,
+        )
+
+
 def sampled(
     model: Model,
     hyper: Hyper,
@@ -36,31 +74,78 @@ def sampled(
     place: Support,
     run: Ensemble,
     ranges: dict[str, tuple[float, float]],
-) -> StationaryLaw:
+) -> tuple[StationaryLaw, ...]:
     """Return the law of an ensemble that starts at the model's starts (or on the ray, for a law that lives on one).
 
-    `ranges` are those of the histograms; a smaller run finds those that are missing.
+    They are several, metastable, where paths from different starts stay apart. `ranges` are those of the histograms;
+    a smaller run finds those that are missing.
     """
-    start, names = _start(model, place), place.every
+    job, start = _Job(model, hyper, dynamics, place, run), _start(model, place)
+    if any(name not in ranges for name in place.every):
+        ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
+    found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
+    rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
+    ends = _ends(found, place, len(start))
+    sets = _sets(ends) if rhat > _APART else []
+    if len(sets) < 2:
+        return (_law_of(job, start, found, ranges),)
+    return tuple(
+        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, _left(ends[0], sets), strict=True)
+    )
 
-    def go(moved_by: Any, paths: int, histograms: list[Histogram]) -> Any:
-        return simulate(
-            model,
-            moved_by,
-            hyper,
-            paths=paths,
-            seed=run.seed,
-            time=run.time,
-            observables=names,
-            statistics=histograms,
-            start=start,
-            threads=run.threads,
-        )
 
-    if any(name not in ranges for name in names):
-        ranges = _ranges(go(dynamics, min(run.paths, 512), []), names) | ranges
-    histograms = [Histogram(name, *ranges[name], run.bins) for name in names]
-    found = go(dynamics, run.paths, histograms)
+def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> StationaryLaw:
+    """Return the law of the paths from some of the starts, of which a share has left for the others by the end."""
+    ranges = _ranges(job.go(start, paths=min(job.run.paths, 512)), job.place)
+    law = _law_of(job, start, job.go(start, histograms=_histograms(job.place.every, ranges, job.run.bins)), ranges)
+    points = ", ".join("(" + ", ".join(f"{value:.3g}" for value in point) + ")" for point in start)
+    label = f"{job.place.label} from {points}, metastable".strip()
+    reason = f"paths from other starts stay elsewhere until t = {job.run.time:g} (R-hat {rhat:.2f} over all starts)"
+    verdict = law.verdict + (f"; {left:.1%} of the paths end among those of other starts" if left else "")
+    rate = -np.log1p(-left) / job.run.time if left else np.nan
+    dataset = law.dataset.assign_attrs(label=label, reason=reason, verdict=verdict)
+    return replace(
+        law,
+        label=label,
+        reason=reason,
+        verdict=verdict,
+        dataset=dataset.assign(escape_rate=dataset["escape_rate"].copy(data=rate)),
+        escape_rate=rate,
+        is_converged=law.is_converged and left < _SURVIVE,
+    )
+
+
+def _ends(found: Any, place: Support, starts: int) -> list[list[NDArray]]:
+    """Return the last values of every variable by start."""
+    alive = np.isinf(found["diverged_at"].values)
+    finals = [np.where(alive, found[f"{name}_final"].values, np.nan) for name in place.names]
+    return [[part[np.isfinite(part)] for part in (final[k::starts] for k in range(starts))] for final in finals]
+
+
+def _left(ends: list[NDArray], sets: list[list[int]]) -> list[float]:
+    """Return by set of starts the share of paths that end nearer to the middle of the paths of another one."""
+    parts = [np.concatenate([ends[k] for k in chosen]) for chosen in sets]
+    middles = np.array([np.median(part) for part in parts])
+    return [float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)]
+
+
+def _sets(ends: list[list[NDArray]]) -> list[list[int]]:
+    """Return sets of starts: two are in one if their paths end alike, or both end like those of a third."""
+    sets: list[list[int]] = []
+    for k in range(len(ends[0])):
+        alike = [one for one in sets if any(_end_alike(ends, k, other) for other in one)]
+        sets = [one for one in sets if one not in alike] + [sorted([k, *(j for one in alike for j in one)])]
+    return sorted(sets, key=len, reverse=True)
+
+
+def _end_alike(ends: list[list[NDArray]], k: int, j: int) -> bool:
+    pairs = [(finals[k], finals[j]) for finals in ends if min(finals[k].size, finals[j].size) >= _FEW]
+    return all(ks_2samp(a, b, method="asymp").pvalue > _ALIKE for a, b in pairs)
+
+
+def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float, float]]) -> StationaryLaw:
+    """Return the law of a run, its errors widened by what twice the step says differently."""
+    model, hyper, dynamics, place, run = job
     collapsed = float(found["collapsed_fraction"]) if "collapsed_fraction" in found else 0.0
     if collapsed > 0.5:
         return point_mass(
@@ -68,43 +153,23 @@ def sampled(
             hyper,
             method="ensemble",
             label=place.label,
-            names=names,
+            names=place.every,
             reason=f"{collapsed:.1%} of the paths have collapsed onto the symmetric state",
-            verdict=f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}",
+            verdict=f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}, {collapsed:.1%} of them collapsed",
+            is_converged=collapsed >= 1.0 - _SURVIVE,
         )
-    coarser = _coarser(dynamics, model, hyper)
-    rough = None if coarser is None else go(coarser, run.paths, histograms)
-    return _law_of(model, hyper, dynamics, place, run, histograms, found, rough)
-
-
-def _law_of(
-    model: Model,
-    hyper: Hyper,
-    dynamics: Dynamics,
-    place: Support,
-    run: Ensemble,
-    histograms: list[Histogram],
-    found: Any,
-    rough: Any,
-) -> StationaryLaw:
-    """Return the law of a run, its errors widened by what `rough`, with twice the step, says differently."""
+    histograms, coarser = _histograms(place.every, ranges, run.bins), _coarser(dynamics, model, hyper)
+    rough = None if coarser is None else job.go(start, moved_by=coarser, histograms=histograms)
     lines, marginals, outside = [], {}, 0.0
-    names = place.every
-    for name, h in zip(names, histograms, strict=True):
+    for name, h in zip(place.every, histograms, strict=True):
         marginals[name] = (h.centres, found[f"{name}_density"].values, found[f"{name}_density_stderr"].values)
         outside += float(found[f"{name}_below"]) + float(found[f"{name}_above"])
         line = _line(found, name, h.edges)
-        lines.append(line if rough is None else _with_step_error(line, _line(rough, name, h.edges)))
-    diverged = float(found["diverged_fraction"])
-    rhat = max(float(found[f"{name}_rhat"]) for name in names)
-    size = min(float(found[f"{name}_ess"]) for name in names)
-    good = diverged == 0.0 and rhat < 1.01 and size >= 400.0
-    verdict = (
-        f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}: effective samples {size:.0f}, "
-        f"R-hat {rhat:.4f}, diverged {diverged:.1%}"
-        + ("" if rough is None else "; errors include that of the time step")
-        + ("" if good else "; not converged")
-    )
+        if rough is not None:
+            share = 1.0 / (2.0 ** dynamics.accuracy(model) - 1.0)
+            line = _with_step_error(line, _line(rough, name, h.edges), share)
+        lines.append(line)
+    good, verdict = _convergence(job, found, lines, histograms, collapsed)
     if len(place.names) == 1:
         name = place.names[0]
         centres, height, error = marginals.pop(name)
@@ -120,14 +185,53 @@ def _law_of(
         shape=shape,
         mass_outside=outside,
         reason="the ensemble stays spread out",
-        verdict=verdict,
+        verdict=verdict + ("" if rough is None else "; errors include that of the time step"),
+        is_converged=good,
         attributes={
-            "dynamics": words_of(dynamics),
             "seed": run.seed,
             "paths": run.paths,
-            "diverged_fraction": diverged,
+            "diverged_fraction": float(found["diverged_fraction"]),
         },
     )
+
+
+def _convergence(
+    job: _Job, found: Any, lines: list[Line], histograms: list[Histogram], collapsed: float
+) -> tuple[bool, str]:
+    """Return whether a run can be trusted, and what speaks for it and against it."""
+    names, run = job.place.every, job.run
+    diverged = float(found["diverged_fraction"])
+    rhat = max(float(found[f"{name}_rhat"]) for name in names)
+    size = min(float(found[f"{name}_ess"]) for name in names)
+    objections = {
+        "paths have diverged": diverged > 0.0,
+        "starts are not forgotten": not rhat < _MIXED,
+        "too few samples": not size >= 400.0,
+        "paths have collapsed": collapsed > _SURVIVE,
+        "the last states are not those of the run": not _is_settled(job, found, lines, histograms),
+    }
+    words = (
+        f"{run.paths} paths of {words_of(job.dynamics)} until t = {run.time:g}: effective samples {size:.0f}, "
+        f"R-hat {rhat:.4f}, diverged {diverged:.1%}"
+    )
+    said = ", ".join(text for text, holds in objections.items() if holds)
+    return not said, words + (f"; not converged: {said}" if said else "")
+
+
+def _is_settled(job: _Job, found: Any, lines: list[Line], histograms: list[Histogram]) -> bool:
+    """Return whether the last states are a sample of the law of the run; those of an epoch's end need not be."""
+    if getattr(job.dynamics, "sampling", "iid") == "epoch":
+        return True
+    alive = np.isinf(found["diverged_at"].values)
+    if alive.sum() < _FEW:
+        return False
+    for line, h in zip(lines, histograms, strict=True):
+        if line.name in job.place.still:
+            continue
+        below = np.searchsorted(np.sort(found[f"{line.name}_final"].values[alive]), h.edges) / alive.sum()
+        if np.max(np.abs(below - line.cdf(h.edges))) > line.cdf_error + _MOVED / np.sqrt(alive.sum()):
+            return False
+    return True
 
 
 def _coarser(dynamics: Any, model: Model, hyper: Hyper) -> Any:
@@ -140,28 +244,34 @@ def _coarser(dynamics: Any, model: Model, hyper: Hyper) -> Any:
     return replace(dynamics, dt=2.0 * kernel.dt, tolerance=2.0 * kernel.settings.tolerance)
 
 
-def _with_step_error(line: Line, rough: Line) -> Line:
+def _with_step_error(line: Line, rough: Line, share: float) -> Line:
+    """Return a line with a share of its differences from twice the step as errors beside its own."""
     gap = float(np.max(np.abs(line.cdf(rough.quantiles) - rough.cdf(rough.quantiles))))
     return replace(
         line,
-        mean_error=line.mean_error + abs(line.mean - rough.mean),
-        variance_error=line.variance_error + abs(line.variance - rough.variance),
-        quantile_errors=line.quantile_errors + np.abs(line.quantiles - rough.quantiles),
-        cdf_error=line.cdf_error + gap,
+        mean_error=float(np.hypot(line.mean_error, share * (line.mean - rough.mean))),
+        variance_error=float(np.hypot(line.variance_error, share * (line.variance - rough.variance))),
+        quantile_errors=np.hypot(line.quantile_errors, share * (line.quantiles - rough.quantiles)),
+        cdf_error=float(np.hypot(line.cdf_error, share * gap)),
     )
 
 
-def _start(model: Model, place: Support) -> NDArray | None:
+def _start(model: Model, place: Support) -> NDArray:
+    points = np.array(model.starts(model.params), dtype=float)
     if place.direction is None or not place.is_ray:
-        return None
-    size = float(np.median(np.abs(np.array(model.starts(model.params)))))
+        return points
+    size = float(np.median(np.abs(points)))
     return np.array([0.7 * size * place.direction, 1.3 * size * place.direction])
 
 
-def _ranges(pilot: Any, names: tuple[str, ...]) -> dict[str, tuple[float, float]]:
+def _histograms(names: tuple[str, ...], ranges: dict[str, tuple[float, float]], bins: int) -> list[Histogram]:
+    return [Histogram(name, *ranges[name], bins) for name in names]
+
+
+def _ranges(pilot: Any, place: Support) -> dict[str, tuple[float, float]]:
     """Return ranges that hold the final states of a smaller run."""
     ranges = {}
-    for name in names:
+    for name in place.every:
         final = pilot[f"{name}_final"].values
         final = final[np.isfinite(final) & np.isinf(pilot["diverged_at"].values)]
         low, high = (float(final.min()), float(final.max())) if final.size else (-1.0, 1.0)
@@ -192,7 +302,7 @@ def _line(found: Any, name: str, edges: NDArray) -> Line:
         values[f"{name}_variance"],
         values[f"{name}_variance_stderr"],
         quantiles,
-        error / slope,
+        np.hypot(error, bin_error) / slope,
         cdf,
         float(error.max()) + bin_error,
     )

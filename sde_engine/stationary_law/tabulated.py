@@ -1,5 +1,7 @@
 """A closed form on the nodes of a grid, as a labelled law."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -7,7 +9,7 @@ from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Axis, Grid
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.closed import ClosedLaw, GaussianLaw, Marginals
+from sde_engine.stationary_law.closed import ClosedLaw, Declared, Joint, Marginals
 from sde_engine.stationary_law.grids import CELLS
 from sde_engine.stationary_law.law import (
     PROBABILITIES,
@@ -24,22 +26,27 @@ from sde_engine.stationary_law.summary import inverse
 from sde_engine.stationary_law.support import Support
 from sde_engine.theory.density import Known, Law
 
-_DEVIATIONS = 7.0  # half width of the grid on which a Gaussian is tabulated
+_DEVIATIONS = 7.0  # half width of the grid on which a law of known moments is tabulated
 
 
 def tabulated(
-    model: Model, hyper: Hyper, closed: ClosedLaw | GaussianLaw | Marginals, place: Support, grid: Grid | None = None
+    model: Model,
+    hyper: Hyper,
+    closed: Declared,
+    place: Support,
+    grid: Grid | None = None,
+    residual: float | None = None,
 ) -> StationaryLaw:
-    """Return a closed form on the nodes of a grid; a Gaussian law finds one, and has a joint density in up to 3-D.
+    """Return a closed form on the nodes of a grid; a joint law finds one, and has a density in up to 3-D.
 
-    Marginals are tabulated on the grid of a place of one variable, and elsewhere on points of their own.
+    Variables known by themselves are tabulated on the grid of a place of one of them, and elsewhere on points of their own.
+    `residual` is that of the stationary equation, where the closed form was held against it.
     """
+    verdict = "exact" if residual is None else f"exact: relative residual of the stationary equation {residual:.0e}"
     if isinstance(closed, Marginals):
         return _separate(model, hyper, closed, place, grid)
-    if isinstance(closed, GaussianLaw):
-        return _gaussian(model, hyper, closed, place, grid)
-    if grid is None:
-        raise Incompatible(f"the law of {', '.join(place.names)} is tabulated on a grid; give one")
+    if isinstance(closed, Joint):
+        return _joint(model, hyper, closed, place, grid, verdict)
     if closed.collapsed:
         return point_mass(
             model,
@@ -50,7 +57,7 @@ def tabulated(
             reason="the density of the closed form is not integrable at 0",
             verdict="exact: collapsed onto the symmetric state",
         )
-    x = np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
+    x = _nodes(closed) if grid is None else np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
     return build(
         model,
         hyper,
@@ -60,8 +67,19 @@ def tabulated(
         shape=Shape({place.names[0]: x}, closed.pdf(x)),
         mass_outside=float(max(closed.cdf(x[0]) + 1.0 - closed.cdf(x[-1]), 0.0)),
         reason="the integral of the closed form converges",
-        verdict="exact",
+        verdict=verdict,
     )
+
+
+def _nodes(law: Any) -> NDArray:
+    """Return points that hold nearly all of a law: of its own table if it has one, else seven deviations either way."""
+    if isinstance(law, Law) and law.knots is not None and law.below is not None:
+        inner = law.knots[(law.below > 1e-12) & (law.below < 1.0 - 1e-12)]
+        return np.unique(law.chart.to_v(inner[::4]))
+    deviation = np.sqrt(law.var)
+    if not 0.0 < deviation < np.inf:
+        raise Incompatible(f"a law of variance {law.var:.6g} has no grid of its own; give one")
+    return law.mean + deviation * np.linspace(-_DEVIATIONS, _DEVIATIONS, CELLS[1])
 
 
 def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, grid: Grid | None) -> StationaryLaw:
@@ -70,11 +88,10 @@ def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, gri
         if isinstance(law, Known):
             lines.append(_known(name, law))
             continue
-        x = _points(law)
+        x = _nodes(law)
         if grid is not None and place.names == (name,):
             x = np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
-        plain = ClosedLaw(law.pdf, law.cdf, law.mean, law.var)
-        lines.append(_line(plain, name, x))
+        lines.append(_line(law, name, x))
         marginals[name] = (x, law.pdf(x), 0.0 * x)
     shape = Shape(marginals=marginals)
     if len(marginals) == 1:
@@ -100,34 +117,54 @@ def _known(name: str, law: Known) -> Line:
     return moment_line(name, law.mean, law.mean_error + rounding, law.var, law.var_error + 1e-12 * law.var)
 
 
-def _points(law: Law) -> NDArray:
-    """Return points of the table of a law that hold all but 1e-12 of it at either end."""
-    if law.knots is None or law.below is None:
-        raise Incompatible("a law of this kind has no table; give a grid")
-    inner = law.knots[(law.below > 1e-12) & (law.below < 1.0 - 1e-12)]
-    return np.unique(law.chart.to_v(inner[::4]))
-
-
-def _gaussian(model: Model, hyper: Hyper, law: GaussianLaw, place: Support, grid: Grid | None) -> StationaryLaw:
-    law.refuse_degenerate()
-    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
+def _joint(model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | None, verdict: str) -> StationaryLaw:
+    widths, size = _DEVIATIONS * np.sqrt(np.diag(law.covariance)), np.linalg.eigvalsh(law.covariance)
+    if law.density is not None and not size[0] > 1e-14 * size[-1]:
+        raise Incompatible(
+            "there is no noise along one of the components or a mixture of them, so the law has no density there"
+        )
     cells = CELLS.get(len(widths), CELLS[1])
-    found = tuple(Axis(-w, w, cells) for w in widths) if grid is None else grid.axes
+    found = (
+        tuple(Axis(m - w, m + w, cells) for m, w in zip(law.mean, widths, strict=True)) if grid is None else grid.axes
+    )
     axes, shape = list(zip(place.names, found, strict=True)), Shape()
-    if len(widths) <= 3:
+    if law.density is not None and len(widths) <= 3:
         shape = Shape({name: axis.nodes for name, axis in axes}, law.density(Grid(found).nodes))
+    lines = []
+    for k, (name, axis) in enumerate(axes):
+        mean, var = float(law.mean[k]), float(law.covariance[k, k])
+        if law.lines:
+            lines.append(_line(law.lines[k], name, axis.nodes))
+        elif shape.density is None:
+            lines.append(_known(name, Known(mean, var)))
+        else:
+            lines.append(_summed(name, mean, var, Grid(found), shape.density, k))
     return build(
         model,
         hyper,
         method="closed_form",
         label=place.label,
-        lines=tuple(_line(law.line(k), name, axis.nodes) for k, (name, axis) in enumerate(axes)),
+        lines=tuple(lines),
         shape=shape,
         mass_outside=0.0,
-        reason="every curvature is positive",
-        verdict="exact",
+        reason="the moments of the closed form are finite",
+        verdict=verdict if law.density is not None else "exact moments; the density has no closed form",
         attributes={"covariance": law.covariance.ravel()},
     )
+
+
+def _summed(name: str, mean: float, var: float, grid: Grid, density: NDArray, k: int) -> Line:
+    """Return moments as declared, and the distribution function of the density summed over the other variables."""
+    mass = (density * grid.volumes).sum(axis=tuple(j for j in range(grid.dim) if j != k))
+    faces, below = grid.axes[k].faces, np.concatenate([[0.0], np.cumsum(mass)])
+    quantiles, widths = np.interp(PROBABILITIES, below, faces), np.diff(faces)
+    error = 0.5 * float(widths.max()) ** 2 / var**0.5  # of straight lines between the faces
+    share = float((mass / widths).max()) * error + abs(float(below[-1]) - 1.0)
+
+    def cdf(x: NDArray) -> NDArray:
+        return np.interp(x, faces, below)
+
+    return Line(name, mean, 1e-10 * abs(mean), var, 1e-10 * var, quantiles, 0.0 * quantiles + error, cdf, share)
 
 
 def _line(law: ClosedLaw, name: str, x: NDArray) -> Line:

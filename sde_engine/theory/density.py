@@ -10,12 +10,12 @@ relative, distribution function 1e-10.
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import gammainc, gammaln, xlogy
+from scipy.special import gammainc, gammaln, ndtr, xlogy
 
 from sde_engine.theory.root_finding import find_root
 
@@ -212,3 +212,58 @@ class Gamma(NamedTuple):
     def cdf(self, v: ArrayLike) -> NDArray:
         """Probability of a value <= v: the regularised incomplete gamma function."""
         return gammainc(self.shape, np.maximum(np.asarray(v, dtype=float), 0.0) / self.scale)
+
+
+class ClosedLaw(NamedTuple):
+    """A law of one variable in closed form; `collapsed` is the point mass at 0."""
+
+    pdf: Callable[[NDArray], NDArray]
+    cdf: Callable[[NDArray], NDArray]
+    mean: float
+    var: float
+    collapsed: bool = False
+
+
+def mirrored(law: Any) -> ClosedLaw:
+    """Return the law of -v, given that of v (anything with pdf, cdf, mean, var and perhaps collapsed)."""
+    collapsed = bool(getattr(law, "collapsed", False))
+    return ClosedLaw(lambda v: law.pdf(-v), lambda v: 1.0 - law.cdf(-v), -law.mean, law.var, collapsed)
+
+
+class Joint(NamedTuple):
+    """A law of several variables: means (d,) and covariance (d, d), and what else is known of it.
+
+    Attributes
+    ----------
+    density : (d arrays of coordinates) -> joint density, or None
+    lines : a law with pdf, cdf, mean and var of every variable by itself, or () where they are not known
+    """
+
+    mean: NDArray
+    covariance: NDArray
+    density: Callable[[tuple[NDArray, ...]], NDArray] | None = None
+    lines: tuple[Any, ...] = ()
+
+
+def gaussian(mean: ArrayLike, covariance: ArrayLike) -> Joint:
+    """Return the Gaussian law of d variables; its density is refused by numpy where the covariance is singular."""
+    centre, spread = np.atleast_1d(np.asarray(mean, dtype=float)), np.atleast_2d(np.asarray(covariance, dtype=float))
+
+    def density(x: tuple[NDArray, ...]) -> NDArray:
+        away = np.array(x) - centre.reshape(-1, *(1,) * np.ndim(x[0]))
+        exponent = -0.5 * np.einsum("i...,ij,j...->...", away, np.linalg.inv(spread), away)
+        return np.exp(exponent) / np.sqrt(np.linalg.det(2.0 * np.pi * spread))
+
+    lines = tuple(_normal(float(m), float(v)) for m, v in zip(centre, np.diag(spread), strict=True))
+    return Joint(centre, spread, density, lines)
+
+
+def _normal(mean: float, var: float) -> ClosedLaw:
+    deviation = math.sqrt(max(var, 0.0))
+    scale = deviation * math.sqrt(2.0 * math.pi)
+    return ClosedLaw(
+        lambda x: np.exp(-0.5 * ((x - mean) / deviation) ** 2) / scale,
+        lambda x: ndtr((x - mean) / deviation),
+        mean,
+        var,
+    )

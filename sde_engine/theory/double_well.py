@@ -10,9 +10,10 @@ import math
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln
 
 from sde_engine.errors import SpecError
-from sde_engine.theory.density import IDENTITY, Gamma, Law, tabulate
+from sde_engine.theory.density import COLLAPSED, IDENTITY, ClosedLaw, Gamma, Law, tabulate
 
 
 def potential(x: ArrayLike, mu: float) -> NDArray:
@@ -45,3 +46,27 @@ def boltzmann_law(mu: float, s: float) -> Law:
         raise SpecError(f"the Boltzmann law needs noise s > 0, but got {s!r}")
     well = math.sqrt(max(mu, 0.0))
     return tabulate(lambda x: -2.0 / (s * s) * potential(x, mu), well, well, chart=IDENTITY, lowest=0.0)
+
+
+def additive_law(mu: float, s: float) -> ClosedLaw:
+    """Law of x under additive noise: that of |x|, with either sign. Standard."""
+    half = boltzmann_law(mu, s)
+
+    def cdf(x: NDArray) -> NDArray:
+        return 0.5 * (1.0 + np.sign(x) * half.cdf(np.abs(x)))
+
+    return ClosedLaw(lambda x: 0.5 * half.pdf(np.abs(x)), cdf, 0.0, half.var + half.mean**2)
+
+
+def multiplicative_law(mu: float, s: float) -> ClosedLaw | Law:
+    """Law of x > 0 under multiplicative noise, the root of `square_law`; the point mass at 0 from s^2 = 2 mu on."""
+    if s * s >= 2.0 * mu:
+        return COLLAPSED
+    square = square_law(mu, s)
+    mean = math.sqrt(square.scale) * math.exp(gammaln(square.shape + 0.5) - gammaln(square.shape))
+    return ClosedLaw(
+        lambda x: 2.0 * np.abs(x) * square.pdf(x * x) * (x > 0.0),
+        lambda x: np.where(x > 0.0, square.cdf(x * x), 0.0),
+        mean,
+        square.mean - mean * mean,
+    )

@@ -32,6 +32,11 @@ class Moments(NamedTuple):
     c: float
 
 
+def mirrored(m: Moments) -> Moments:
+    """Return the moments of (x, -y): those that -v sees."""
+    return m._replace(b2=-m.b2, a2=-m.a2)
+
+
 def two_point(target: float, noise: float) -> Moments:
     """Moments of the coin: x = +-1, y = target * x +- noise with independent fair signs.
 

@@ -91,8 +91,7 @@ def test_a_claim_that_fails_ends_in_exit_code_3(command: Any, monkeypatch: pytes
 
         one = stationary(model, hyper, method="closed_form")
         other = stationary(model, hyper._replace(eta=1.02 * hyper.eta), method="fokker_planck")
-        distances, words, agrees = compared((one, other))
-        return replace(one, routes=(one, other), agreement=words, agrees=agrees, distances=distances)
+        return replace(one, routes=(one, other), **compared((one, other))._asdict())
 
     monkeypatch.setattr(verify, "stationary", wrong)
     code, out, _ = command("verify", "bowl-line")

@@ -28,7 +28,7 @@ REFUSED_MODELS: list[tuple[str, Callable[[], Any]]] = [
     ("dimension is 3, mu is 'deep' and sigma is 1.0; numbers", model("scale_invariant", mu="deep")),
     (
         "radius of 'scale_invariant' is known in closed form for plain SGD",
-        lambda: load_model("scale_invariant").closed_forms["sgd_marginals"]((1.0, 1.0), Hyper(0.1), 0.5, None, 1.0),
+        lambda: load_model("scale_invariant").closed_forms["sgd_law"]((1.0, 1.0), Hyper(0.1), 0.5, None, 1.0),
     ),
     ("unknown law of examples 'two_point'; accepted", model("linear_regression", law="two_point")),
     (r"spectrum is \(1.0, 0.0\) and noise is 0.5; 1 to 8 variances", model("linear_regression", spectrum=(1.0, 0.0))),

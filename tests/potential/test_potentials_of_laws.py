@@ -91,3 +91,60 @@ def test_the_figure_marks_the_minima_of_all_three() -> None:
     labels = [text.get_text() for text in ax.get_legend().get_texts()]
     assert len(labels) == 3
     assert labels[0].endswith(f"minimum at {v[np.argmin(loss)]:.3g}")
+
+
+PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 0.2))
+STORED = sde.load_model("linear_regression_1d", law="table", table=PAIRS)
+WITHOUT = sde.Langevin(sampling="without_replacement")
+
+
+@pytest.mark.parametrize("method", ["closed_form", "fokker_planck"])
+def test_the_potential_of_batches_without_replacement_is_in_units_of_their_temperature(method: str) -> None:
+    hyper = sde.Hyper(0.3, 4)
+    law = stationary(STORED, hyper, method=method, dynamics=WITHOUT)  # type: ignore[arg-type]
+    effective = effective_potential(law)
+    v = effective["v"].values
+    near = np.abs(v - law.lines[0].mean) < 2.0 * law.lines[0].variance ** 0.5
+    ito = ito_potential(STORED, hyper, v[near], sampling="without_replacement")
+    slope = np.polyfit(ito, effective["potential"].values[near], 1)[0]
+    assert slope == pytest.approx(1.0, rel=1e-6)  # 2.5 with T = eta / batch
+    assert effective.attrs["temperature"] == pytest.approx(0.3 / 4 * 2 / 5)
+    assert effective.attrs["sampling"] == "without_replacement"
+
+
+def test_a_landscape_takes_sampling_and_momentum_of_its_law() -> None:
+    hyper = sde.Hyper(0.3, 4)
+    law = stationary(STORED, hyper, method="fokker_planck", dynamics=WITHOUT)
+    found, told, iid = (sde.landscape(STORED, hyper, law, **how) for how in ({}, WITHOUT_ALSO, {"sampling": "iid"}))
+    assert np.array_equal(found["entropic_loss"], told["entropic_loss"])
+    assert not np.allclose(found["entropic_loss"], iid["entropic_loss"], rtol=1e-3)
+    bowl = sde.load_model("quadratic")
+    heavy = stationary(bowl, sde.Hyper(0.1), dynamics=sde.Sgd(momentum=0.5))
+    assert sde.landscape(bowl, sde.Hyper(0.1), heavy).attrs["momentum"] == 0.5
+    with pytest.raises(Incompatible, match="give a law of this model at these hyperparameters"):
+        sde.landscape(bowl, sde.Hyper(0.2), heavy)
+
+
+WITHOUT_ALSO = {"sampling": "without_replacement"}
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5, 0.9])
+def test_the_potential_of_heavy_ball_is_that_of_the_loss_at_a_small_step(momentum: float) -> None:
+    """Unit curvature and noise: -T ln p = x^2 (1 - eta / (2 (1 + momentum))) with T = eta / (batch (1 - momentum))."""
+    law = stationary(sde.load_model("quadratic"), sde.Hyper(0.01), dynamics=sde.Sgd(momentum=momentum))
+    found = effective_potential(law)
+    x, height = found["x0"].values, found["potential"].values
+    shrunk = 1.0 - 0.005 / (1.0 + momentum)
+    assert np.polyfit(x**2, height, 1)[0] == pytest.approx(shrunk, rel=1e-3)
+    assert found.attrs["temperature"] == pytest.approx(0.01 / (1.0 - momentum))
+
+
+def test_without_noise_there_is_no_temperature() -> None:
+    full = sde.Hyper(0.3, 6)
+    for dynamics in (WITHOUT, sde.Sgd("without_replacement")):
+        with pytest.raises(Incompatible, match="a batch of all 6 examples without replacement has no noise: T = 0"):
+            stationary(STORED, full, dynamics=dynamics)
+    with pytest.raises(Incompatible, match="a batch of all 6 examples without replacement has no noise: T = 0"):
+        ito_potential(STORED, full, [0.1, 0.2], sampling="without_replacement")
+    with pytest.raises(Incompatible, match="is a flow without noise: T = 0"):
+        stationary(STORED, full, method="ensemble", dynamics=sde.GradientFlow(), seed=1)

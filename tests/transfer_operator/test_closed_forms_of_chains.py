@@ -43,7 +43,7 @@ def test_gaussian_and_two_point_noise_of_one_covariance_share_two_moments_only()
     assert coin.lines[0].variance == pytest.approx(normal.lines[0].variance, rel=1e-12)
     assert "density" in normal.dataset
     assert "density" not in coin.dataset
-    assert "no closed density" in coin.verdict
+    assert "no closed form" in coin.verdict
     assert not coin.is_point_mass
 
 
