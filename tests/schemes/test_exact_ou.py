@@ -158,16 +158,16 @@ def test_the_step_is_that_of_the_clock_when_the_run_shortens_it() -> None:
     np.testing.assert_allclose(trace.final, closed_form(model, 1.0).forward @ start, rtol=1e-12)
 
 
-def sampled(scheme: str, dt: float) -> Any:
+def sampled(scheme: str, dt: float, paths: int) -> Any:
     model = load_model("quadratic", hessian=HESSIANS["turned"], covariance=COVARIANCES["full"])
     return simulate(
-        model, Langevin(scheme, dt=dt), HYPER, paths=4096, seed=5, time=120.0 * dt, burn_in=0.2, backend="numpy"
+        model, Langevin(scheme, dt=dt), HYPER, paths=paths, seed=5, time=120.0 * dt, burn_in=0.2, backend="numpy"
     )
 
 
 def test_a_run_in_steps_longer_than_the_relaxation_has_the_variances_and_the_covariance() -> None:
     """Independent samples, nearly: 4096 paths of 96 looks know a variance to 0.25 %."""
-    found = sampled("exact_ou", 5.0)
+    found = sampled("exact_ou", 5.0, 4096)
     h = np.array(HESSIANS["turned"]) + HYPER.weight_decay * np.eye(2)
     exact = np.asarray(sde_covariance(h, COVARIANCES["full"], HYPER.temperature))
     for i in range(2):
@@ -178,8 +178,8 @@ def test_a_run_in_steps_longer_than_the_relaxation_has_the_variances_and_the_cov
 
 
 def test_euler_in_such_steps_leaves_for_good_and_in_short_ones_is_off() -> None:
-    assert float(sampled("euler_maruyama", 5.0).diverged_fraction) == 1.0
-    found = sampled("euler_maruyama", 0.3)
+    assert float(sampled("euler_maruyama", 5.0, 128).diverged_fraction) == 1.0
+    found = sampled("euler_maruyama", 0.3, 512)
     h = np.array(HESSIANS["turned"]) + HYPER.weight_decay * np.eye(2)
     exact = np.asarray(sde_covariance(h, COVARIANCES["full"], HYPER.temperature))
     with pytest.raises(AssertionError, match="sigma from"):
