@@ -278,12 +278,12 @@ def _run(
         seed=seed,
         threads=threads,
     )
-    if output is not None:
-        save(results, output)
     if as_json:
         print(json.dumps(numbers(results)))
-        return
-    show(statistics(results))
+    else:
+        show(statistics(results))
+    if output is not None:  # last: what was computed is on the screen if the disk is full by now
+        save(results, output)
 
 
 def main() -> None:

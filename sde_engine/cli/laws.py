@@ -93,13 +93,13 @@ def stationary(
         seed=seed,
         threads=threads,
     )
+    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
     if output is not None:
         law.to_hdf5(output)
     if plot is not None:
         from sde_engine.plot.law import law as draw
 
         save_figure(draw(law).figure, plot)
-    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
 
 
 def _print_law(law: Any, title: str, as_json: bool) -> None:
@@ -170,19 +170,19 @@ def potential(
         threads=threads,
     )
     data = landscape(found_model, hyper, law)
+    minima = lowest(data)
+    if as_json:
+        print(json.dumps({"minima": minima, "verdict": law.verdict}))
+    else:
+        table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
+        for name, place in minima.items():
+            table.add_row(_WORDS[name], *(f"{value:.6g}" for value in place.values()))
+        show(table)
+        print(law.verdict)
     if output is not None:
         save(data, output)
     if plot is not None:
         _draw_potentials(data, plot)
-    minima = lowest(data)
-    if as_json:
-        print(json.dumps({"minima": minima, "verdict": law.verdict}))
-        return
-    table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
-    for name, place in minima.items():
-        table.add_row(_WORDS[name], *(f"{value:.6g}" for value in place.values()))
-    show(table)
-    print(law.verdict)
 
 
 _WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}

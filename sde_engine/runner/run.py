@@ -111,7 +111,9 @@ class Hands(NamedTuple):
 def _is_finished(plan: Plan, out: Path) -> bool:
     """Return whether the result is there; refuse one that is another sweep's."""
     if out.is_dir():
-        raise StoreError(f"{out.name} is a folder; give the name of a file, such as {out.name}/sweep.h5")
+        raise StoreError(
+            f"{out.name or out} is a folder; give the name of a file, such as {Path(out.name) / 'sweep.h5'}"
+        )
     if not out.exists():
         return False
     try:

@@ -1,5 +1,6 @@
 """Tables read well in 80 columns: names and words stay whole, and what stands in brackets is printed."""
 
+import errno
 import re
 
 import pytest
@@ -52,3 +53,24 @@ def test_lists_of_names_are_whole_in_80_columns(command, names, monkeypatch, cap
         cli.main()
     words = set(re.split(r"[\s│|,]+", capsys.readouterr().out))
     assert set(names) <= words
+
+
+def test_what_was_computed_is_printed_even_if_the_disk_is_full_by_then(monkeypatch, capsys, tmp_path):
+    from sde_engine import cli
+    from sde_engine.store import atomic
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = ["simulate", "quadratic", "--eta", "0.1", "--seed", "1", "--updates", "20", "--paths", "16"]
+    monkeypatch.setattr("sys.argv", ["sde-engine", *run, "-o", str(tmp_path / "run.h5")])
+    monkeypatch.setattr("sde_engine.store.single.refuse_unwritable", lambda path: None)
+    monkeypatch.setattr(atomic, "_sync", full)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    out, err = capsys.readouterr()
+    assert stop.value.code == 2
+    assert "mean of x0" in out
+    assert "cannot write run.h5" in err
+    assert "no space left on device" in err
+    assert not list(tmp_path.iterdir())

@@ -87,8 +87,8 @@ def test_a_list_of_numbers_is_a_vector_too():
 
 def test_paths_that_do_not_fit_are_refused_before_their_states_exist(monkeypatch):
     """Ten million replicas of twenty parameters: their states and records are asked for before any is made."""
-    monkeypatch.setattr(capacity, "free_bytes", lambda: 24 * 10**9)
-    with pytest.raises(SdeEngineError, match=r"paths is 10000000 and they need some .* GB .*, of which 24 GB is free"):
+    monkeypatch.setattr(capacity, "free_bytes", lambda: 8 * 10**9)
+    with pytest.raises(SdeEngineError, match=r"paths is 10000000 and they need some .* GB .*, of which 8 GB is free"):
         run(paths=10**7)
 
 

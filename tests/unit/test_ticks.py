@@ -9,7 +9,7 @@ from sde_engine.plot.look import figure, log_axis
     ("low", "high", "labels"),
     [
         (0.015, 1.2, ["0.02", "0.05", "0.1", "0.2", "0.5", "1"]),
-        (1e-5, 2.0, ["1e-05", "0.0001", "0.001", "0.01", "0.1", "1"]),
+        (0.9e-5, 2.0, ["1e-05", "0.0001", "0.001", "0.01", "0.1", "1"]),
     ],
 )
 def test_a_logarithmic_axis_has_plain_numbers(low: float, high: float, labels: list[str]) -> None:
