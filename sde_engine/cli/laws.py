@@ -225,6 +225,7 @@ def verify(
             {
                 "claim": name,
                 "holds": outcome.holds,
+                "is_sharp": outcome.is_sharp,
                 **_agreement(outcome.law),
                 "laws": law_rows(outcome.law),
             }

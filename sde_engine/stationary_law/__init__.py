@@ -88,8 +88,9 @@ def stationary(
         if method == "ensemble":
             beside += [law for place in places[1:] for law in sampled(model, hyper, dynamics, place, long, None)]
         routes, others = [*routes, first], (*others, *beside)
+    if method != "ensemble":
+        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
     law = replace(routes[0], others=others)
     if method == "all":
-        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
         law = replace(law, routes=tuple(routes), **compared(tuple(alike_with(routes, others)))._asdict())
     return with_dynamics(law, temperature, dynamics)

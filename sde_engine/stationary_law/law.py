@@ -52,7 +52,7 @@ class StationaryLaw:
     verdict : whether the numbers can be trusted, in words
     is_converged : whether the numbers and their errors hold; `verdict` says why not
     escape_rate : rate at which a metastable law loses mass, 0 for a truly stationary one, not a number where unknown
-    collapse_rate : for collapsed laws by method "all", the growth rate of ln r at the symmetric state and its error
+    collapse_rate : of collapsed laws (of an ensemble by method "all" only), the growth rate of ln r at the symmetric state and its error
     others : laws that the same equation keeps beside this one (other sign, collapsed state, metastable state)
     routes : for method "all", the law by every route; this one is the first of them
     agreement : for method "all", whether the routes agree within their errors, in words

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_1samp, ks_2samp
+from scipy.stats import ks_2samp
 
 from sde_engine.dynamics import label as words_of
 from sde_engine.ensemble import simulate
@@ -25,6 +25,7 @@ from sde_engine.stats.histogram import Histogram
 
 _MIXED, _APART = 1.01, 1.1  # R-hat up to which starts are forgotten, and beyond which laws may be several
 _ALIKE = 1e-4  # chance of so large a distance of samples, below which they are not of one law
+_MOVED = 2.2  # over root n: Kolmogorov distance that a sample of n exceeds by a chance of 1e-4
 _FEW = 8  # ends of paths from which nothing is told
 _SURVIVE = 0.001  # share of collapsed paths up to which the law is that of all paths, and of others for a point mass
 
@@ -124,9 +125,7 @@ def _left(ends: list[NDArray], sets: list[list[int]]) -> list[float]:
     """Return by set of starts the share of paths that end nearer to the middle of the paths of another one."""
     parts = [np.concatenate([ends[k] for k in chosen]) for chosen in sets]
     middles = np.array([np.median(part) for part in parts])
-    return [
-        float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)
-    ]
+    return [float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)]
 
 
 def _sets(ends: list[list[NDArray]]) -> list[list[int]]:
@@ -169,7 +168,7 @@ def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float
             share = 1.0 / (2.0 ** dynamics.accuracy(model) - 1.0)
             line = _with_step_error(line, _line(rough, name, h.edges), share)
         lines.append(line)
-    good, verdict = _convergence(job, found, lines, collapsed)
+    good, verdict = _convergence(job, found, lines, histograms, collapsed)
     if len(place.names) == 1:
         (centres, height, error), name = marginals[place.names[0]], place.names[0]
         shape = Shape({name: centres}, height, error)
@@ -194,7 +193,9 @@ def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float
     )
 
 
-def _convergence(job: _Job, found: Any, lines: list[Line], collapsed: float) -> tuple[bool, str]:
+def _convergence(
+    job: _Job, found: Any, lines: list[Line], histograms: list[Histogram], collapsed: float
+) -> tuple[bool, str]:
     """Return whether a run can be trusted, and what speaks for it and against it."""
     names, run = job.place.names, job.run
     diverged = float(found["diverged_fraction"])
@@ -205,7 +206,7 @@ def _convergence(job: _Job, found: Any, lines: list[Line], collapsed: float) -> 
         "starts are not forgotten": not rhat < _MIXED,
         "too few samples": not size >= 400.0,
         "paths have collapsed": collapsed > _SURVIVE,
-        "the last states are not those of the run": not _is_settled(job, found, lines),
+        "the last states are not those of the run": not _is_settled(job, found, lines, histograms),
     }
     words = (
         f"{run.paths} paths of {words_of(job.dynamics)} until t = {run.time:g}: effective samples {size:.0f}, "
@@ -215,16 +216,16 @@ def _convergence(job: _Job, found: Any, lines: list[Line], collapsed: float) -> 
     return not said, words + (f"; not converged: {said}" if said else "")
 
 
-def _is_settled(job: _Job, found: Any, lines: list[Line]) -> bool:
+def _is_settled(job: _Job, found: Any, lines: list[Line], histograms: list[Histogram]) -> bool:
     """Return whether the last states are a sample of the law of the run; those of an epoch's end need not be."""
     if getattr(job.dynamics, "sampling", "iid") == "epoch":
         return True
-    for line in lines:
-        final = found[f"{line.name}_final"].values[np.isinf(found["diverged_at"].values)]
-        if final.size < _FEW:
-            return False
-        distance = ks_1samp(final, line.cdf, method="asymp")
-        if distance.pvalue < _ALIKE and distance.statistic > line.cdf_error + 2.2 / np.sqrt(final.size):
+    alive = np.isinf(found["diverged_at"].values)
+    if alive.sum() < _FEW:
+        return False
+    for line, h in zip(lines, histograms, strict=True):
+        below = np.searchsorted(np.sort(found[f"{line.name}_final"].values[alive]), h.edges) / alive.sum()
+        if np.max(np.abs(below - line.cdf(h.edges))) > line.cdf_error + _MOVED / np.sqrt(alive.sum()):
             return False
     return True
 
