@@ -40,6 +40,11 @@ class Claim(NamedTuple):
     time: float = 60.0
 
 
+def _fine(dt: float) -> Langevin:
+    """Return the equation with steps that are small enough for the tails of deep networks."""
+    return Langevin(dt=dt, tolerance=0.0125)
+
+
 CLAIMS: dict[str, Claim] = {
     "regression-coin": Claim("Gaussian law", "linear_regression_1d", {"law": "two_point"}, Hyper(0.2)),
     "regression-gaussian": Claim("power tail", "linear_regression_1d", _NOISY, Hyper(0.2, 1, 0.1)),
@@ -57,7 +62,7 @@ CLAIMS: dict[str, Claim] = {
         "diagonal_network",
         {"depth": 2, **_NOISY},
         Hyper(0.3),
-        Langevin(dt=0.001, tolerance=0.0125),
+        _fine(0.001),
         time=40.0,
     ),
     "diagonal-four": Claim(
@@ -65,7 +70,7 @@ CLAIMS: dict[str, Claim] = {
         "diagonal_network",
         {"depth": 3, **_NOISY},
         Hyper(0.3),
-        Langevin(dt=0.00025, tolerance=0.0125),
+        _fine(0.00025),
         time=40.0,
     ),
     "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01)),

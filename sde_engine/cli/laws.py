@@ -2,7 +2,6 @@
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -173,7 +172,7 @@ def potential(
     if output is not None:
         save(data, output)
     if plot is not None:
-        _draw_potentials(data, plot)
+        save_figure(_potentials(data), plot)
     minima = lowest(data)
     if as_json:
         print(json.dumps({"minima": minima, "verdict": law.verdict}))
@@ -188,12 +187,21 @@ def potential(
 _WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}
 
 
-def _draw_potentials(data: Any, path: Path) -> None:
+def drawn(data: Any) -> Any:
+    """Return a figure of a law or of its potentials as they are read from a file, None of anything else."""
+    from sde_engine.plot.law import law as draw
+
+    if "potential" in data:
+        return _potentials(data)
+    return draw(data).figure if "is_point_mass" in data.attrs else None
+
+
+def _potentials(data: Any) -> Any:
     from sde_engine.plot.potential import potential as draw
 
     x = data[str(data["potential"].dims[0])].values
     loss, entropic = (x, data["loss_with_decay"].values), (x, data["entropic_loss"].values)
-    save_figure(draw(data, loss=loss, entropic_loss=entropic).figure, path)
+    return draw(data, loss=loss, entropic_loss=entropic).figure
 
 
 def verify(
