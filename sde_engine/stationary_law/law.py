@@ -91,7 +91,7 @@ class StationaryLaw:
         Routes and other laws are written beside it, into variables that start with their method or label.
         `open_results` returns the data set, which every function that takes a law accepts in its place.
         """
-        from sde_engine.stationary_law.stored import joined
+        from sde_engine.stationary_law.joined import joined
         from sde_engine.store.single import refuse_unwritable, save
 
         path = Path(path)

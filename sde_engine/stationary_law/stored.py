@@ -1,4 +1,4 @@
-"""A stationary law to and from one labelled data set: its routes and the laws beside it under names of their own."""
+"""A stationary law from the labelled data set of its file."""
 
 import json
 from typing import TYPE_CHECKING, Any
@@ -7,53 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.errors import SpecError
+from sde_engine.stationary_law.joined import FLAGS, KINDS, SHARED, WORDS
 from sde_engine.stationary_law.law import Line, StationaryLaw
 
 if TYPE_CHECKING:
     import xarray
-
-_SHARED = ("variable", "probability")
-_KINDS = ("routes", "others")
-_WORDS = ("method", "label", "reason", "verdict")
-_FLAGS = ("is_point_mass", "is_normalisable", "is_converged")
-
-
-def joined(law: StationaryLaw) -> "xarray.Dataset":
-    """Return the data set of a law with those of its other routes and of the laws beside it.
-
-    The variables of each start with its method or label; the attributes `routes` and `others` list these names.
-    """
-    parts = {
-        "routes": [(route.method, route) for route in law.routes[1:]],
-        "others": [(_identifier(other.label) or "other", other) for other in law.others],
-    }
-    whole, taken = law.dataset.assign_attrs(_about(law)), set[str]()
-    for kind, named in parts.items():
-        names = []
-        for name, part in named:
-            prefix = name if name not in taken else f"{name}_{len(taken)}"
-            taken.add(prefix)
-            names.append(prefix)
-            renamed = {str(old): f"{prefix}_{old}" for old in part.dataset.variables if old not in _SHARED}
-            data = part.dataset.rename(renamed).drop_attrs(deep=False)
-            whole = whole.merge(data, compat="override", join="outer")
-            whole.attrs |= {f"{prefix}_{key}": value for key, value in _about(part).items()}
-        whole.attrs[kind] = json.dumps(names)
-    if law.routes:
-        whole.attrs |= {"agreement": law.agreement, "agrees": str(law.agrees), "resolution": law.resolution}
-        whole.attrs["distances"] = json.dumps(law.distances)
-    return whole
-
-
-def _about(law: StationaryLaw) -> dict[str, Any]:
-    words = {key: getattr(law, key) for key in _WORDS} | {key: int(getattr(law, key)) for key in _FLAGS}
-    own = {"density_error": law.dataset.attrs["density_error"]} if "density_error" in law.dataset.attrs else {}
-    return words | own | {"collapse_rate": list(law.collapse_rate)}
-
-
-def _identifier(text: str) -> str:
-    words = text.replace("<", "below").replace(">", "above").replace("-", "minus ")
-    return "_".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
 def law_of(found: "StationaryLaw | xarray.Dataset") -> StationaryLaw:
@@ -68,16 +26,16 @@ def law_of(found: "StationaryLaw | xarray.Dataset") -> StationaryLaw:
     if isinstance(found, StationaryLaw):
         return found
     attrs = getattr(found, "attrs", {})
-    if not all(key in attrs for key in (*_WORDS, *_FLAGS, *_KINDS)):
+    if not all(key in attrs for key in (*WORDS, *FLAGS, *KINDS)):
         raise SpecError(
             f"law is a {type(found).__name__} without a stationary law; what stationary() returns is accepted, or the "
             "data set that open_results() reads from a law's file"
         )
-    names = {kind: json.loads(attrs[kind]) for kind in _KINDS}
+    names = {kind: json.loads(attrs[kind]) for kind in KINDS}
     every = [*names["routes"], *names["others"]]
     own = [name for name in found.variables if not any(str(name).startswith(f"{prefix}_") for prefix in every)]
     law = _part(found[[name for name in own if name in found.data_vars]], attrs, "")
-    routes, others = (tuple(_named(found, prefix, every) for prefix in names[kind]) for kind in _KINDS)
+    routes, others = (tuple(_named(found, prefix, every) for prefix in names[kind]) for kind in KINDS)
     if "agreement" not in attrs:
         return StationaryLaw(**(vars(law) | {"others": others}))
     verdict = {
@@ -93,18 +51,18 @@ def _named(found: "xarray.Dataset", prefix: str, every: list[str]) -> Stationary
     longer = tuple(f"{other}_" for other in every if other.startswith(f"{prefix}_"))
     mine = [name for name in map(str, found.data_vars) if name.startswith(f"{prefix}_") and not name.startswith(longer)]
     data = found[mine]
-    renamed = {name: str(name).removeprefix(f"{prefix}_") for name in data.variables if name not in _SHARED}
+    renamed = {name: str(name).removeprefix(f"{prefix}_") for name in data.variables if name not in SHARED}
     return _part(data.rename(renamed), found.attrs, f"{prefix}_")
 
 
 def _part(data: "xarray.Dataset", attrs: dict[str, Any], prefix: str) -> StationaryLaw:
     own = {
         key: attrs[f"{prefix}{key}"]
-        for key in (*_WORDS, *_FLAGS, "collapse_rate", "density_error")
+        for key in (*WORDS, *FLAGS, "collapse_rate", "density_error")
         if prefix + key in attrs
     }
     data = data.assign_attrs({key: value for key, value in attrs.items() if key not in own} | own)
-    fields: dict[str, Any] = {key: str(own[key]) for key in _WORDS} | {key: bool(own[key]) for key in _FLAGS}
+    fields: dict[str, Any] = {key: str(own[key]) for key in WORDS} | {key: bool(own[key]) for key in FLAGS}
     return StationaryLaw(
         **fields,
         dataset=data,

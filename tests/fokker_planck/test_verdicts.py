@@ -103,7 +103,7 @@ def test_an_ensemble_in_two_wells_gives_a_law_of_each_and_not_their_mixture() ->
     law = stationary(TILTED, sde.Hyper(0.03), method="ensemble", dynamics=STEP, seed=1, paths=512, time=40.0)
     found = (law, *law.others)
     assert sorted(round(one.lines[0].mean) for one in found) == [-1, 1]
-    assert all("metastable" in one.label and not one.escape_rate == 0.0 for one in found)
+    assert all("metastable" in one.label and one.escape_rate != 0.0 for one in found)
     assert "stay elsewhere until t = 40 (R-hat" in law.reason
     truth = stationary(TILTED, sde.Hyper(0.03), method="fokker_planck")
     left = min(found, key=lambda one: one.lines[0].mean)
@@ -120,9 +120,9 @@ def test_wells_that_paths_cross_are_one_law() -> None:
     assert law.escape_rate == 0.0
 
 
-@pytest.mark.parametrize("method", ["closed_form", "fokker_planck", "ensemble", "all"])
-def test_every_route_lists_the_laws_of_the_other_signs(method: Any) -> None:
-    law = stationary(COIN, sde.Hyper(0.3), method=method, seed=1, paths=64, time=200.0)
+@pytest.mark.parametrize("method", ["closed_form", "fokker_planck", "all"])
+def test_every_exact_route_lists_the_laws_of_the_other_signs(method: Any) -> None:
+    law = stationary(COIN, sde.Hyper(0.3), method=method, seed=1, paths=64, time=20.0)
     kinds = {one.label: one.is_point_mass for one in (law, *law.others)}
     assert kinds == {
         "(u, w) = (r, r), r > 0": False,
@@ -130,3 +130,9 @@ def test_every_route_lists_the_laws_of_the_other_signs(method: Any) -> None:
         "(u, w) = (r, -r), r > 0": True,
         "(u, w) = (-r, r), r > 0": True,
     }
+
+
+def test_an_ensemble_lists_the_laws_that_paths_beside_a_ray_stay_at() -> None:
+    """Paths that start beside (r, -r) leave it for a ray of the right sign: no law of v < 0 is theirs."""
+    law = stationary(COIN, sde.Hyper(0.3), method="ensemble", seed=1, paths=64, time=20.0)
+    assert [one.label for one in (law, *law.others)] == ["(u, w) = (r, r), r > 0", "(u, w) = (-r, -r), r > 0"]
