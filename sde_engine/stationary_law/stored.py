@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import PchipInterpolator
 
 from sde_engine.errors import SpecError
 from sde_engine.stationary_law.joined import FLAGS, KINDS, SHARED, WORDS
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def law_of(found: "StationaryLaw | xarray.Dataset") -> StationaryLaw:
     """Return a law as it is, or made again from its data set, such as `open_results` returns.
 
-    Distribution functions are straight between the stored points; there are none for joint densities.
+    Distribution functions are cubic between the stored points; there are none for joint densities.
 
     Raises
     ------
@@ -82,7 +83,11 @@ def _line(data: "xarray.Dataset", k: int, name: str) -> Line:
     def cdf(x: NDArray) -> NDArray:
         if data.attrs["is_point_mass"]:
             return np.where(np.asarray(x) >= 0.0, 1.0, 0.0)
-        return np.interp(x, points, below) if points.size else np.full(np.shape(x), np.nan)
+        if points.size < 2:
+            return np.full(np.shape(x), np.nan)
+        rising = np.concatenate([[True], np.diff(points) > 0.0])
+        smooth = PchipInterpolator(points[rising], below[rising])
+        return smooth(np.clip(x, points[0], points[-1]))
 
     quantiles, errors = data["quantile"].values[k], data["quantile_error"].values[k]
     return Line(name, mean, mean_error, variance, variance_error, quantiles, errors, cdf, cdf_error)
