@@ -195,7 +195,7 @@ def sweep(
 
 @app.command()
 def plot(
-    results: Annotated[Path, typer.Argument(help="A finished sweep.")],
+    results: Annotated[Path, typer.Argument(help="A finished sweep, a stationary law or its potentials.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write (.png, .pdf, .svg).")],
     kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.phase,
     observable: Annotated[str, typer.Option(help="Which observable.")] = "v",
@@ -203,14 +203,16 @@ def plot(
         list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Cut of the grid; nearest cell.")
     ] = None,
 ) -> None:
-    """Draw a finished sweep.
+    """Draw a finished sweep, or what `stationary -o` and `potential -o` have written.
 
     Example: sde-engine plot data/out/demo.h5 -o phase.png --select feature=bmi --select weight_decay=0
     """
+    from sde_engine.cli.laws import drawn
     from sde_engine.plot.sheet import sheet
     from sde_engine.store import open_results
 
-    figure = sheet(open_results(results), kind.value, observable, pairs(select, "--select"))
+    found = open_results(results)
+    figure = drawn(found) or sheet(found, kind.value, observable, pairs(select, "--select"))
     save_figure(figure, output)
     print(output)
 

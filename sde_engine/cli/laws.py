@@ -2,7 +2,6 @@
 
 import json
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -182,18 +181,27 @@ def potential(
     if output is not None:
         save(data, output)
     if plot is not None:
-        _draw_potentials(data, plot)
+        save_figure(_potentials(data), plot)
 
 
 _WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}
 
 
-def _draw_potentials(data: Any, path: Path) -> None:
+def drawn(data: Any) -> Any:
+    """Return a figure of a law or of its potentials as they are read from a file, None of anything else."""
+    from sde_engine.plot.law import law as draw
+
+    if "potential" in data:
+        return _potentials(data)
+    return draw(data).figure if "is_point_mass" in data.attrs else None
+
+
+def _potentials(data: Any) -> Any:
     from sde_engine.plot.potential import potential as draw
 
     x = data[str(data["potential"].dims[0])].values
     loss, entropic = (x, data["loss_with_decay"].values), (x, data["entropic_loss"].values)
-    save_figure(draw(data, loss=loss, entropic_loss=entropic).figure, path)
+    return draw(data, loss=loss, entropic_loss=entropic).figure
 
 
 def verify(
@@ -223,6 +231,7 @@ def verify(
             {
                 "claim": name,
                 "holds": outcome.holds,
+                "is_sharp": outcome.is_sharp,
                 **_agreement(outcome.law),
                 "laws": law_rows(outcome.law),
             }

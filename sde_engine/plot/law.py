@@ -6,6 +6,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError
 from sde_engine.plot.look import SDE, SGD, SMALL, THEORY, axes
+from sde_engine.stationary_law.stored import law_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -25,12 +26,10 @@ def law(found: Any, *, errors: float = 2.0, ax: "Axes | None" = None) -> "Axes":
 
     Parameters
     ----------
-    found : what `stationary` returns
+    found : what `stationary` returns, or the data set that `open_results` reads from its file
     errors : half width of the bands, in errors
     """
-    if not isinstance(getattr(found, "routes", None), tuple):
-        raise SpecError(f"found is {found!r}; a law is accepted, as stationary(model, hyper) returns it")
-    ax = axes(ax)
+    ax, found = axes(ax), law_of(found)
     known = [route for route in found.routes or (found,) if "density" in route.dataset]
     if not known:
         raise SpecError(

@@ -25,7 +25,8 @@ def potential(
 
     Parameters
     ----------
-    law : what `effective_potential` returns (or a stationary law with one variable), drawn with its error band
+    law : what `effective_potential` returns, or a stationary law with one variable (also as `open_results` reads it),
+        drawn with its error band
     loss, entropic_loss : points and values
     top : upper end of the axis; None is six temperatures, or the range of the loss
     errors : half width of the band, in errors
@@ -38,7 +39,7 @@ def potential(
         curves.append(_Curve("entropic loss", *entropic_loss, SGD, "-."))
     name = "theta"
     if law is not None:
-        data = law if hasattr(law, "data_vars") else _effective(law)
+        data = law if "potential" in getattr(law, "data_vars", ()) else _effective(law)
         name = str(data["potential"].dims[0])
         curves.append(_of_law(ax, data, name, errors))
         top = 6.0 * float(data.attrs["temperature"]) if top is None else top

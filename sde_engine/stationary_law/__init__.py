@@ -96,10 +96,16 @@ def stationary(
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
         first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes))
         if method == "ensemble":
-            beside += [law for place in places[1:] for law in sampled(model, hyper, dynamics, place, long, {})]
+            beside += [
+                law
+                for place in places[1:]
+                for law in sampled(model, hyper, dynamics, place, long, {})
+                if place.holds(model, law.lines[0].quantiles[2])
+            ]
         routes, others = [*routes, first], (*others, *beside)
+    if method != "ensemble":
+        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
     law = replace(routes[0], others=others)
     if method == "all":
-        routes = with_rates(routes, model, hyper, dynamics, places[0], int(seed or 0))
         law = replace(law, routes=tuple(routes), **compared(tuple(alike_with(routes, others)))._asdict())
     return with_dynamics(law, temperature, dynamics)

@@ -53,7 +53,8 @@ class StationaryLaw:
     verdict : whether the numbers can be trusted, in words
     is_converged : whether the numbers and their errors hold; `verdict` says why not
     escape_rate : rate at which a metastable law loses mass, 0 for a truly stationary one, not a number where unknown
-    collapse_rate : for collapsed laws by method "all", the growth rate of ln r at the symmetric state and its error
+    collapse_rate : of collapsed laws (of an ensemble by method "all" only), the growth rate of ln r at the symmetric
+        state and its error
     others : laws that the same equation keeps beside this one (other sign, collapsed state, metastable state)
     routes : for method "all", the law by every route; this one is the first of them
     agreement : for method "all", whether the routes agree within their errors, in words
@@ -89,31 +90,15 @@ class StationaryLaw:
         """Write the law to one HDF5 (netCDF-4) file, whole or not at all, and return its path.
 
         Routes and other laws are written beside it, into variables that start with their method or label.
+        `open_results` returns the data set, which every function that takes a law accepts in its place.
         """
+        from sde_engine.stationary_law.joined import joined
         from sde_engine.store.single import refuse_unwritable, save
 
         path = Path(path)
         refuse_unwritable(path)
-        joined = self.dataset.copy()
-        named = [(route.method, route) for route in self.routes[1:]]
-        named += [(_identifier(other.label) or f"other_{k}", other) for k, other in enumerate(self.others)]
-        for prefix, other in named:
-            renamed = {str(name): f"{prefix}_{name}" for name in [*other.dataset.variables] if name not in _SHARED}
-            part = other.dataset.rename(renamed)
-            joined = joined.merge(part.drop_attrs(deep=False), compat="override", join="outer")
-            joined.attrs |= {f"{prefix}_{key}": other.dataset.attrs[key] for key in ("label", "verdict", "reason")}
-        if self.routes:
-            joined.attrs["agreement"] = self.agreement
-        save(joined, path)
+        save(joined(self), path)
         return path
-
-
-_SHARED = ("variable", "probability")
-
-
-def _identifier(text: str) -> str:
-    words = text.replace("<", "below").replace(">", "above").replace("-", "minus ")
-    return "_".join("".join(c if c.isalnum() else " " for c in words).split())
 
 
 class Shape(NamedTuple):
@@ -159,6 +144,11 @@ def _numbers(lines: tuple[Line, ...]) -> dict[str, Any]:
         errors = [getattr(line, f"{name}_error") for line in lines]
         data[name] = (("variable",), values, _words(f"{name} under the law"))
         data[f"{name}_error"] = (("variable",), errors, _words(f"error of the {name}"))
+    data["cdf_error"] = (
+        ("variable",),
+        [line.cdf_error for line in lines],
+        _words("error of the distribution function"),
+    )
     both = ("variable", "probability")
     data["quantile"] = (both, np.array([line.quantiles for line in lines]), _words("quantile"))
     data["quantile_error"] = (
@@ -167,6 +157,16 @@ def _numbers(lines: tuple[Line, ...]) -> dict[str, Any]:
         _words("error of the quantile"),
     )
     return data
+
+
+def _cumulative(lines: tuple[Line, ...], shape: Shape) -> dict[str, Any]:
+    """Return the distribution functions of variables that have points of their own."""
+    points = shape.coordinates | {name: part[0] for name, part in shape.marginals.items()}
+    return {
+        f"cumulative_{line.name}": ((line.name,), line.cdf(points[line.name]), _words(f"probability below {line.name}"))
+        for line in lines
+        if line.name in points
+    }
 
 
 def build(
@@ -190,7 +190,7 @@ def build(
     import xarray
 
     point, shape = shape is None, shape or Shape()
-    data = shape.arrays() | _numbers(lines) | (extra or {})
+    data = shape.arrays() | _cumulative(lines, shape) | _numbers(lines) | (extra or {})
     data["mass_outside"] = ((), mass_outside, _words("probability beyond the grid"))
     data["escape_rate"] = ((), escape_rate, _words("rate at which mass leaks, per unit of t"))
     coords = {"variable": [x.name for x in lines], "probability": PROBABILITIES}

@@ -13,20 +13,18 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import ks_2samp
 
 from sde_engine.dynamics import label as words_of
 from sde_engine.ensemble import simulate
 from sde_engine.kernel import Diffusion, Dynamics, Hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.law import PROBABILITIES, Line, Shape, StationaryLaw, build, point_mass
+from sde_engine.stationary_law.starts import FEW, last_states, left, sets_of_starts
 from sde_engine.stationary_law.support import Support
 from sde_engine.stats.histogram import Histogram
 
 _MIXED, _APART = 1.01, 1.1  # R-hat up to which starts are forgotten, and beyond which laws may be several
-_ALIKE = 1e-4  # chance of so large a distance of samples, below which they are not of one law
 _MOVED = 2.2  # over root n: Kolmogorov distance that a sample of n exceeds by a chance of 1e-4
-_FEW = 8  # ends of paths from which nothing is told
 _SURVIVE = 0.001  # share of collapsed paths up to which the law is that of all paths, and of others for a point mass
 
 
@@ -85,12 +83,12 @@ def sampled(
         ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
     found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
     rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
-    ends = _ends(found, place, len(start))
-    sets = _sets(ends) if rhat > _APART else []
+    ends = last_states(found, place.names, len(start))
+    sets = sets_of_starts(ends) if rhat > _APART else []
     if len(sets) < 2:
         return (_law_of(job, start, found, ranges),)
     return tuple(
-        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, _left(ends[0], sets), strict=True)
+        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, left(ends[0], sets), strict=True)
     )
 
 
@@ -113,34 +111,6 @@ def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> Stationa
         escape_rate=rate,
         is_converged=law.is_converged and left < _SURVIVE,
     )
-
-
-def _ends(found: Any, place: Support, starts: int) -> list[list[NDArray]]:
-    """Return the last values of every variable by start."""
-    alive = np.isinf(found["diverged_at"].values)
-    finals = [np.where(alive, found[f"{name}_final"].values, np.nan) for name in place.names]
-    return [[part[np.isfinite(part)] for part in (final[k::starts] for k in range(starts))] for final in finals]
-
-
-def _left(ends: list[NDArray], sets: list[list[int]]) -> list[float]:
-    """Return by set of starts the share of paths that end nearer to the middle of the paths of another one."""
-    parts = [np.concatenate([ends[k] for k in chosen]) for chosen in sets]
-    middles = np.array([np.median(part) for part in parts])
-    return [float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)]
-
-
-def _sets(ends: list[list[NDArray]]) -> list[list[int]]:
-    """Return sets of starts: two are in one if their paths end alike, or both end like those of a third."""
-    sets: list[list[int]] = []
-    for k in range(len(ends[0])):
-        alike = [one for one in sets if any(_end_alike(ends, k, other) for other in one)]
-        sets = [one for one in sets if one not in alike] + [sorted([k, *(j for one in alike for j in one)])]
-    return sorted(sets, key=len, reverse=True)
-
-
-def _end_alike(ends: list[list[NDArray]], k: int, j: int) -> bool:
-    pairs = [(finals[k], finals[j]) for finals in ends if min(finals[k].size, finals[j].size) >= _FEW]
-    return all(ks_2samp(a, b, method="asymp").pvalue > _ALIKE for a, b in pairs)
 
 
 def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float, float]]) -> StationaryLaw:
@@ -223,7 +193,7 @@ def _is_settled(job: _Job, found: Any, lines: list[Line], histograms: list[Histo
     if getattr(job.dynamics, "sampling", "iid") == "epoch":
         return True
     alive = np.isinf(found["diverged_at"].values)
-    if alive.sum() < _FEW:
+    if alive.sum() < FEW:
         return False
     for line, h in zip(lines, histograms, strict=True):
         if line.name in job.place.still:

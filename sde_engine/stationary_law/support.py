@@ -62,6 +62,10 @@ class Support:
             theta = tuple(c * r for c in self.direction)
         return np.asarray(model.observable(self.names[0]).formula(theta, model.params) + 0.0 * r)
 
+    def holds(self, model: Model, value: float) -> bool:
+        """Return whether the variable of a ray has the sign of this value there, or collapses: paths may leave a ray."""
+        return not self.is_ray or value * float(self.values(model, np.ones(1))[0]) >= 0.0
+
 
 def supports(model: Model, hyper: Hyper, observable: str | None) -> tuple[Support, ...]:
     """Return the places where this model can come to rest, the most generic first.
