@@ -22,7 +22,7 @@ from sde_engine.fokker_planck.grid import Grid
 MOST_CELLS_3D = 40_000  # a direct factorisation in three dimensions fills up: 34^3 cells take some 3 GB
 _COARSEST = 8  # cells an axis of the coarsest grid that serves a finer one as its reference law
 _REPEATS, _SETTLED = 8, 1e-3  # a law serves as its own reference until it moves by less than this (L1)
-_REVERSIBLE = 1e-6  # net flow along an edge over the largest gross one up to which a law counts as reversible
+_REVERSIBLE = 1e-5  # net flow along an edge over the largest gross one up to which a law counts as reversible
 _REPEATED = 20_000  # cells up to which it does: a finer grid's reference is good enough
 _RAISED = 1e-6  # share of the mass in cells of raised diffusion from which the error of a law is of first order
 _REFERENCE_FLOOR = 1e-3  # the fixed cell is exchanged for the fullest one if it carries less than this share of it
@@ -155,7 +155,7 @@ def refined(law: GridLaw, grid: Grid) -> NDArray:
         if not coarse.is_periodic:
             first = np.clip(first, 0, coarse.cells - points)
         u, shape = at - first, tuple(-1 if j == k else 1 for j in range(grid.dim))
-        total = 0.0
+        total = np.zeros(())
         for n in range(points):
             weight = np.prod([(u - m) / (n - m) for m in range(points) if m != n], axis=0)
             total = total + weight.reshape(shape) * np.take(values, (first + n) % coarse.cells, axis=k)

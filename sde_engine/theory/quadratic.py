@@ -180,7 +180,9 @@ def relaxation_spectrum(drift: ArrayLike, number: int = 4) -> NDArray:
     """
     rates = np.linalg.eigvals(_matrix(drift, "the drift")).astype(complex)
     if rates.real.min() <= 0.0:
-        raise SpecError(f"no stationary law: an eigenvalue of the drift is {rates[rates.real.argmin()]:.6g}; real parts above 0 are accepted")
+        raise SpecError(
+            f"no stationary law: an eigenvalue of the drift is {rates[rates.real.argmin()]:.6g}; real parts above 0 are accepted"
+        )
     if isinstance(number, bool) or number != int(number) or number < 1:
         raise SpecError(f"number is {number!r}; a whole number of 1 or more rates is accepted")
     found: list[complex] = []
