@@ -233,6 +233,8 @@ def quasi_stationary_law(equation: Equation, grid: Grid, *, iterations: int = 20
         change, mass = np.abs(following - mass).sum(), following
         if change < 1e-13 and abs(previous - rate) <= 1e-14 * rate:
             break
+    if not rate > np.finfo(float).eps * float(-built.matrix.diagonal() @ mass):
+        raise Incompatible("the rate of escape is below what doubles resolve; use a smaller grid or more noise")
     return _law(built, mass, float(rate))
 
 

@@ -170,3 +170,19 @@ def test_questions_that_make_no_sense_are_refused_in_words() -> None:
         committor(built, np.ones((8, 8), dtype=bool), np.ones((8, 8), dtype=bool))
     with pytest.raises(Incompatible, match="use quasi_stationary_law"):
         stationary_law(of_model(WELL, sde.Hyper(0.1)), escape_grid(10))
+
+
+def test_an_escape_beyond_double_precision_is_refused_in_words() -> None:
+    """A barrier of some 180 times the noise: a solver of linear equations returns rates and times of either sign."""
+    diffusion = ((0.0071179, 0.03080563), (0.03080563, 0.99904421))
+    equation = Equation(
+        lambda x: (-np.sin(0.5 * np.pi * x[0]), -2.0 * np.sin(0.5 * np.pi * x[1])),
+        lambda x: diffusion,
+        ("x", "y"),
+        True,
+    )
+    grid = Grid((Axis(-2.0, 2.0, 40, ends=("absorbing", "reflecting")), Axis(-2.0, 2.0, 41)))
+    with pytest.raises(Incompatible, match="rate of escape is below what doubles resolve"):
+        quasi_stationary_law(equation, grid)
+    with pytest.raises(Incompatible, match="longer than doubles resolve"):
+        mean_first_passage_time(generator(equation, grid))
