@@ -4,6 +4,7 @@ grid       axes: uniform, logarithmic or graded; reflecting, absorbing or period
 equation   drift and diffusion matrix of a model, of a model on an invariant line, or of a user's functions
 sphere     the latitude on a sphere that is never left, for scale-invariant losses
 stencil    any diffusion tensor as non-negative weights of lattice directions
+flux       rates along one edge, fitted to a force or around a known law
 generator  jumps between cells: conservative, positive, exact at detailed balance
 solve      stationary and quasi-stationary laws, their residual and error
 passage    mean first passage times, committors, relaxation rates

@@ -1,26 +1,21 @@
 """The Fokker-Planck equation as jumps between cells: conservative, positive, exact at detailed balance.
 
 With F = D^-1 (b - div D) the Ito current is J = D (F p - grad p), and D = sum_e w_e e e^T with w_e >= 0 splits it into
-currents along lattice edges e, each exponentially fitted (Scharfetter and Gummel 1969; Chang and Cooper 1970):
+currents along lattice edges e, each exponentially fitted (see `flux`) with the integral of F along the edge and the mean
+of w_e at its ends. Rates are non-negative and every column of the generator sums to zero: no cell can get negative and no
+mass is lost. If F is a gradient (detailed balance) all edges vanish together on p = exp(integral F), whatever the tensor:
+the discrete law is then exact up to the quadrature of F. Otherwise its error is of second order, and of fourth where a
+reference law is given and the lattice directions do not change from cell to cell.
 
-    J_e = A [B(-z) p_i - B(z) p_j],   z = integral of F along the edge,   B(z) = z / (e^z - 1),   A = mean of w_e
-
-Rates are non-negative and every column of the generator sums to zero: no cell can get negative and no mass is lost.
-If F is a gradient (detailed balance) all edges vanish together on p = exp(integral F), whatever the tensor: the
-discrete law is then exact up to the quadrature of z. Otherwise the error is O(h^2), and small where a reference law q
-is known (a coarser grid's): with z = ln(q_j / q_i) + s the rates
-
-    A B(-z + s) k,   A B(z - s) / k,   k = s/2 + sqrt(1 + s^2/4)
-
-are positive, exact for s = 0, and carry on p = q just the current A s times the logarithmic mean of q_i and q_j: what
-circulates is then not smeared by exponential fitting.
+A jump that leaves through a reflecting end keeps its component along that end (Neumann: the end takes the normal one),
+so that no corner is cut off however long the directions are; absorbing ends take every jump that crosses them.
 
 A tensor that is singular, or so anisotropic that its lattice directions would be longer than about sqrt(cells), is
-raised by a multiple of the identity of relative size 1 / cells: first order there, and still positive. Where such
-directions leave the grid, the tensor is replaced by its diagonal, so that no cell of the rim is cut off.
+raised by a multiple of the identity of relative size 1 / cells: first order there, and still positive.
 """
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.legendre import leggauss
@@ -29,12 +24,11 @@ from scipy import sparse
 
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.fokker_planck.equation import Coordinates, Equation
+from sde_engine.fokker_planck.flux import bernoulli, fitted, sharpened, split
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.fokker_planck.stencil import decompose, regularised
 
 STEEPEST = 700.0  # largest force per cell; the rates are then those of upwinding
-_STEEP = 3.0  # change of ln q over one edge from which its current is of second order
-_ONE_WAY = 690.0  # force above which no jump goes uphill
 MOST_CELLS = 1_500_000
 
 
@@ -70,6 +64,16 @@ class Generator:
     matrix: sparse.csc_matrix = field(repr=False)
 
 
+class _Cells(NamedTuple):
+    """What jumps are made of: index `at` (d, cells), volume (cells,), logarithm of the reference law (cells,) or None."""
+
+    equation: Equation
+    grid: Grid
+    at: NDArray
+    volume: NDArray
+    reference: NDArray | None
+
+
 def generator(equation: Equation, grid: Grid, *, reference: NDArray | None = None) -> Generator:
     """Return the generator of an equation on a grid; `reference` is the logarithm of an approximate density, flat."""
     if equation.dim != grid.dim:
@@ -88,13 +92,13 @@ def generator(equation: Equation, grid: Grid, *, reference: NDArray | None = Non
         )
     if not np.any(equation.matrix(grid.nodes)):
         raise Incompatible("the diffusion is zero on the whole grid, so its laws are point masses; give some noise")
-    volume, leak = grid.volumes.ravel(), np.zeros(grid.size)
+    cells, leak = _Cells(equation, grid, index, grid.volumes.ravel(), reference), np.zeros(grid.size)
     edges = []
     for offset, weight in decompose(tensor).items():
-        edges.append(_edges(equation, grid, index, offset, weight, volume, reference))
+        edges.append(_edges(cells, offset, weight))
         for way in (offset, tuple(-e for e in offset)):
-            edges.append(_along_the_rim(equation, grid, index, way, weight, volume, reference))
-            leak += _leak(equation, grid, index, way, weight)
+            edges.append(_along_the_rim(cells, way, weight))
+            leak += _leak(cells, way, weight)
     edges = [part for part in edges if part.i.size]
     return Generator(grid, equation, tuple(edges), leak, raised, _matrix(grid.size, edges, leak))
 
@@ -162,15 +166,6 @@ def _solved(tensor: NDArray, drift: NDArray) -> NDArray:
     return np.linalg.solve(np.moveaxis(tensor, -1, 0), drift.T[..., None])[..., 0].T
 
 
-def bernoulli(z: NDArray) -> NDArray:
-    """Return B(z) = z / (e^z - 1), 1 at z = 0; never negative."""
-    z = np.asarray(z, dtype=float)
-    small = np.abs(z) < 1e-5
-    safe = np.where(small, 1.0, z)
-    fitted = safe / np.expm1(np.minimum(safe, _ONE_WAY))
-    return np.where(small, 1.0 - 0.5 * z + z * z / 12.0, np.where(z < _ONE_WAY, fitted, 0.0))
-
-
 def _landing(grid: Grid, index: NDArray, offset: tuple[int, ...]) -> tuple[NDArray, NDArray, NDArray]:
     """Return where a jump along `offset` from each cell lands, its shift (d, n), and whether no absorbing end takes it.
 
@@ -191,104 +186,47 @@ def _landing(grid: Grid, index: NDArray, offset: tuple[int, ...]) -> tuple[NDArr
     return np.ravel_multi_index(tuple(target), grid.shape), shift, stays
 
 
-def _edges(
-    equation: Equation,
-    grid: Grid,
-    index: NDArray,
-    offset: tuple[int, ...],
-    weight: NDArray,
-    volume: NDArray,
-    reference: NDArray | None,
-) -> Edges:
+def _edges(cells: _Cells, offset: tuple[int, ...], weight: NDArray) -> Edges:
     """Return the jumps between cells `offset` apart."""
-    j, shift, stays = _landing(grid, index, offset)
+    j, shift, stays = _landing(cells.grid, cells.at, offset)
     inside = stays & (shift == np.array(offset)[:, None]).all(axis=0)
-    strength = np.where(inside, 0.5 * (volume * weight + (volume * weight)[j]), 0.0)
+    amount = cells.volume * weight
+    strength = np.where(inside, 0.5 * (amount + amount[j]), 0.0)
     i = np.flatnonzero(strength > 0.0)
-    z = _edge_force(equation, grid, index[:, i].astype(float), shift[:, i].astype(float))
-    gradient, rest = _split(z, i, j[i], reference)
-    if reference is not None:
-        rest = _sharpened(rest, i, j, strength, volume * weight, reference)
-    return _jumps(i, j[i], shift[:, i], strength[i], volume, z, gradient, rest)
+    z = _edge_force(cells.equation, cells.grid, cells.at[:, i].astype(float), shift[:, i].astype(float))
+    gradient, rest = split(z, i, j[i], cells.reference)
+    if cells.reference is not None:
+        rest = sharpened(rest, i, j, strength, amount, cells.reference)
+    forth, back = fitted(gradient, rest)
+    forth, back = strength[i] * forth / cells.volume[i], strength[i] * back / cells.volume[j[i]]
+    return Edges(shift[:, i], i, j[i], forth, back, z)
 
 
-def _along_the_rim(
-    equation: Equation,
-    grid: Grid,
-    index: NDArray,
-    offset: tuple[int, ...],
-    weight: NDArray,
-    volume: NDArray,
-    reference: NDArray | None,
-) -> Edges:
-    """Return the jumps along `offset` that a reflecting end turns along itself."""
-    j, shift, stays = _landing(grid, index, offset)
+def _along_the_rim(cells: _Cells, offset: tuple[int, ...], weight: NDArray) -> Edges:
+    """Return the jumps along `offset` that a reflecting end turns along itself, half the weight of an edge each.
+
+    One whose force opposes the drift is left out: it would carry mass into a corner.
+    """
+    j, shift, stays = _landing(cells.grid, cells.at, offset)
     turned = stays & (shift != np.array(offset)[:, None]).any(axis=0) & (shift != 0).any(axis=0)
     i = np.flatnonzero(turned & (weight > 0.0))
-    start = index[:, i].astype(float)
-    z = _edge_force(equation, grid, start, shift[:, i].astype(float))
-    along = (_local(equation, grid, tuple(start))[0] * shift[:, i]).sum(axis=0)
+    start, way = cells.at[:, i].astype(float), shift[:, i].astype(float)
+    z = _edge_force(cells.equation, cells.grid, start, way)
+    along = np.einsum("in,in->n", _local(cells.equation, cells.grid, tuple(start))[0], way)
     kept = along * z > 0.0
     i, z = i[kept], z[kept]
-    gradient, rest = _split(z, i, j[i], reference)
-    return _jumps(i, j[i], shift[:, i], 0.5 * (volume * weight)[i], volume, z, gradient, rest)
+    j = j[i]
+    forth, back = fitted(*split(z, i, j, cells.reference))
+    strength = 0.5 * cells.volume[i] * weight[i]
+    return Edges(shift[:, i], i, j, strength * forth / cells.volume[i], strength * back / cells.volume[j], z)
 
 
-def _split(z: NDArray, i: NDArray, j: NDArray, reference: NDArray | None) -> tuple[NDArray, NDArray]:
-    """Return z as the step of the logarithm of the reference law and the rest, s."""
-    if reference is None:
-        return z, np.zeros_like(z)
-    gradient = reference[j] - reference[i]
-    # Where the reference is far off, plain exponential fitting.
-    poor = np.abs(z - gradient) > 1.0 + 2.0 * np.abs(z)
-    gradient = np.where(poor, z, gradient)
-    return gradient, z - gradient
-
-
-def _jumps(
-    i: NDArray, j: NDArray, shift: NDArray, strength: NDArray, volume: NDArray, z: NDArray, g: NDArray, rest: NDArray
-) -> Edges:
-    tilt = np.exp(np.arcsinh(0.5 * rest))
-    return Edges(
-        shift, i, j, strength * bernoulli(-g) * tilt / volume[i], strength * bernoulli(g) / tilt / volume[j], z
-    )
-
-
-def _sharpened(
-    rest: NDArray, i: NDArray, after: NDArray, strength: NDArray, amount: NDArray, reference: NDArray
-) -> NDArray:
-    """Return s of each edge such that the divergence of the current on p = q is of fourth order.
-
-    With f = A s q along a line of edges the flux f - f''/24 has that property; s is an integral over the edge and q lies at
-    nodes, which the other terms correct. An edge without an edge before and after it, or where q falls steeply, keeps s.
-    """
-    full, before, j = np.zeros_like(amount), np.full(amount.size, -1), after[i]
-    full[i], before[j] = rest, i
-    h, k = before[i], after[j]
-    usable = (h >= 0) & (strength[j] > 0.0)
-    h, k = np.where(usable, h, i), np.where(usable, k, j)
-    steps = np.array([reference[i] - reference[h], reference[j] - reference[i], reference[k] - reference[j]])
-    usable &= (np.abs(steps) < _STEEP).all(axis=0)
-    steps = np.where(usable, steps, 0.0)
-    middle = (9.0 * (amount[i] + amount[j]) - amount[h] - amount[k]) / 16.0
-    left, right = strength[h] * full[h], strength[j] * full[j]
-    own = strength[i] * rest
-    flux = (
-        middle * rest * np.exp((steps[0] - steps[2]) / 16.0)
-        - (left * np.exp(-0.5 * (steps[0] + steps[1])) - 2.0 * own + right * np.exp(0.5 * (steps[1] + steps[2]))) / 24.0
-        - strength[i] * (full[h] - 2.0 * rest + full[j]) / 24.0
-    )
-    half = 0.5 * steps[1]
-    mean = np.where(np.abs(half) < 1e-4, 1.0 + half * half / 6.0, np.sinh(half) / np.where(half == 0.0, 1.0, half))
-    return np.where(usable, flux * mean / strength[i], rest)
-
-
-def _leak(equation: Equation, grid: Grid, index: NDArray, offset: tuple[int, ...], weight: NDArray) -> NDArray:
+def _leak(cells: _Cells, offset: tuple[int, ...], weight: NDArray) -> NDArray:
     """Return the rate at which each cell jumps out along `offset` through an absorbing end, distance to it included."""
-    rate = np.zeros(index.shape[1])
+    rate, grid, index = np.zeros_like(weight), cells.grid, cells.at
     if grid.is_closed:
         return rate
-    shift, stays = _landing(grid, index, offset)[1:]
+    _, shift, stays = _landing(grid, index, offset)
     out = np.flatnonzero(~stays & (weight > 0.0))
     reach = np.ones(out.size)
     for k, axis in enumerate(grid.axes):
@@ -296,7 +234,7 @@ def _leak(equation: Equation, grid: Grid, index: NDArray, offset: tuple[int, ...
             room = axis.cells - 0.5 - index[k, out] if offset[k] > 0 else index[k, out] + 0.5
             reach = np.minimum(reach, room / abs(offset[k]))
     if out.size:
-        z = _edge_force(equation, grid, index[:, out].astype(float), shift[:, out] * reach)
+        z = _edge_force(cells.equation, grid, index[:, out].astype(float), shift[:, out] * reach)
         rate[out] = weight[out] * bernoulli(-z) / reach
     return rate
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.sparse.linalg import eigs
 
-from sde_engine.errors import SpecError
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.fokker_planck.generator import Generator
 from sde_engine.fokker_planck.solve import factorised
 
@@ -27,7 +27,11 @@ def mean_first_passage_time(built: Generator, target: NDArray | None = None) -> 
     reached = np.zeros(built.grid.size, dtype=bool) if target is None else _mask(built, target, "target")
     if not reached.any() and not np.any(built.leak > 0.0):
         raise SpecError("nothing ends a path: give target cells, or a grid with an absorbing end")
-    return _backward(built, reached, np.ones(built.grid.size), np.zeros(built.grid.size))
+    times = _backward(built, reached, np.ones(built.grid.size), np.zeros(built.grid.size))
+    longest = 1.0 / (np.finfo(float).eps * float(np.abs(built.matrix.diagonal()).min()))
+    if not (times.min() >= 0.0 and times.max() < longest):
+        raise Incompatible("the passage takes longer than doubles resolve; use a smaller grid or more noise")
+    return times
 
 
 def committor(built: Generator, start: NDArray, goal: NDArray) -> NDArray:
@@ -39,7 +43,7 @@ def committor(built: Generator, start: NDArray, goal: NDArray) -> NDArray:
 
 
 def relaxation_rates(built: Generator, number: int = 4) -> NDArray:
-    """Return the `number` smallest eigenvalues of -Q by real part, complex; the first is 0 where no mass leaks."""
+    """Return the `number` eigenvalues of -Q nearest to 0, complex, by real part; the first is 0 where no mass leaks."""
     if built.grid.size <= 600 or number > built.grid.size - 2:
         values = np.linalg.eigvals(-built.matrix.toarray())
     else:

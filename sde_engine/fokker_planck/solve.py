@@ -22,6 +22,7 @@ from sde_engine.fokker_planck.grid import Grid
 MOST_CELLS_3D = 40_000  # a direct factorisation in three dimensions fills up: 34^3 cells take some 3 GB
 _COARSEST = 8  # cells an axis of the coarsest grid that serves a finer one as its reference law
 _REPEATS, _SETTLED = 8, 1e-3  # a law serves as its own reference until it moves by less than this (L1)
+_REVERSIBLE = 1e-5  # net flow along an edge over the largest gross one up to which a law counts as reversible
 _REPEATED = 20_000  # cells up to which it does: a finer grid's reference is good enough
 _RAISED = 1e-6  # share of the mass in cells of raised diffusion from which the error of a law is of first order
 _REFERENCE_FLOOR = 1e-3  # the fixed cell is exchanged for the fullest one if it carries less than this share of it
@@ -107,10 +108,11 @@ def stationary_laws(equation: Equation, grid: Grid) -> tuple[GridLaw, ...]:
     if min(grid.shape) >= 2 * _COARSEST:
         found = stationary_laws(equation, grid.coarser())
         coarse = found[0] if len(found) == 1 else None
-        reference = None if coarse is None else refined(coarse, grid)
+        if coarse is not None and _carries_current(coarse):
+            reference = refined(coarse, grid)
     laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
-    for _ in range(_REPEATS):
-        if len(laws) > 1 or grid.size > _REPEATED or _is_settled(laws[0], reference):
+    for _ in range(_REPEATS if reference is None or grid.size <= _REPEATED else 0):
+        if len(laws) > 1 or _is_settled(laws[0], reference):
             break
         reference = _logarithm(laws[0]).ravel()
         laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
@@ -124,10 +126,17 @@ def _laws(built: Generator, reference: NDArray | None, coarse: GridLaw | None) -
     )
 
 
+def _carries_current(law: GridLaw) -> bool:
+    """Whether a law breaks detailed balance; if not, exponential fitting is exact and a reference would only blur it."""
+    mass = law.mass.ravel()
+    flows = [(edges.forth * mass[edges.i], edges.back * mass[edges.j]) for edges in law.generator.edges]
+    return max(np.abs(f - b).max() for f, b in flows) > _REVERSIBLE * max(f.max() for f, _ in flows)
+
+
 def _is_settled(law: GridLaw, reference: NDArray | None) -> bool:
-    """Whether a law is so near to the reference that its generator was built with that another round changes little."""
+    """Whether another round, with this law as the reference of the next generator, would change little."""
     if reference is None:
-        return False
+        return not _carries_current(law)
     return float(np.abs(np.exp(reference) * law.grid.volumes.ravel() - law.mass.ravel()).sum()) < _SETTLED
 
 
@@ -137,23 +146,20 @@ def _logarithm(law: GridLaw) -> NDArray:
 
 
 def refined(law: GridLaw, grid: Grid) -> NDArray:
-    """Return the logarithm of a coarse law's density at the nodes of a finer grid, by cubic interpolation."""
+    """Return the logarithm of a coarse law's density at the nodes of a finer grid, by Lagrange's formula on six nodes."""
     values = _logarithm(law)
     for k, (coarse, fine) in enumerate(zip(law.grid.axes, grid.axes, strict=True)):
+        points = min(6, coarse.cells)
         at = (np.arange(fine.cells) + 0.5) * coarse.cells / fine.cells - 0.5
-        first = np.floor(at).astype(int) - 1
+        first = np.floor(at).astype(int) - (points - 1) // 2
         if not coarse.is_periodic:
-            first = np.clip(first, 0, coarse.cells - 4)
-        u = at - first
-        weights = (
-            -(u - 1.0) * (u - 2.0) * (u - 3.0) / 6.0,
-            u * (u - 2.0) * (u - 3.0) / 2.0,
-            -u * (u - 1.0) * (u - 3.0) / 2.0,
-            u * (u - 1.0) * (u - 2.0) / 6.0,
-        )
-        shape = tuple(-1 if j == k else 1 for j in range(grid.dim))
-        parts = [w.reshape(shape) * np.take(values, (first + n) % coarse.cells, axis=k) for n, w in enumerate(weights)]
-        values = parts[0] + parts[1] + parts[2] + parts[3]
+            first = np.clip(first, 0, coarse.cells - points)
+        u, shape = at - first, tuple(-1 if j == k else 1 for j in range(grid.dim))
+        total = np.zeros(())
+        for n in range(points):
+            weight = np.prod([(u - m) / (n - m) for m in range(points) if m != n], axis=0)
+            total = total + weight.reshape(shape) * np.take(values, (first + n) % coarse.cells, axis=k)
+        values = total
     return values.ravel()
 
 
@@ -227,6 +233,8 @@ def quasi_stationary_law(equation: Equation, grid: Grid, *, iterations: int = 20
         change, mass = np.abs(following - mass).sum(), following
         if change < 1e-13 and abs(previous - rate) <= 1e-14 * rate:
             break
+    if not rate > np.finfo(float).eps * float(-built.matrix.diagonal() @ mass):
+        raise Incompatible("the rate of escape is below what doubles resolve; use a smaller grid or more noise")
     return _law(built, mass, float(rate))
 
 

@@ -39,31 +39,67 @@ def test_weights_of_lattice_directions_rebuild_any_tensor() -> None:
         assert np.abs(rebuilt - matrix).max() < 1e-12
 
 
-def test_the_law_of_a_correlated_bowl_converges_quadratically() -> None:
+def test_the_law_of_a_correlated_bowl_converges_to_fourth_order() -> None:
     model = sde.load_model("quadratic", hessian=HESSIAN, covariance=COVARIANCE)
     hyper = sde.Hyper(0.2)
     exact = np.asarray(sde_covariance(HESSIAN, COVARIANCE, hyper.temperature))
     errors = {}
-    for cells in (64, 128, 256):
-        law = stationary_law(of_model(model, hyper), box(exact, cells))
+    for cells in (32, 64, 128):
+        law = stationary_law(of_model(model, hyper), box(exact, cells, deviations=8.0))
         errors[cells] = distance(law, gaussian(exact, law.grid))
         assert law.imbalance < 1e-12
         assert law.residual < 1e-12
         assert law.mass.min() >= 0.0
-    assert errors[256] < 2e-4
-    assert np.log2(errors[64] / errors[128]) == pytest.approx(2.0, abs=0.15)
-    assert np.log2(errors[128] / errors[256]) == pytest.approx(2.0, abs=0.1)
+    assert errors[128] < 1e-5
+    assert np.log2(errors[32] / errors[128]) / 2.0 > 3.5
     found = half_resolution_error(law, {"xy": lambda x, y: x * y})
     assert abs(law.expectation(lambda x, y: x * y) - exact[0, 1]) < 2.0 * found["xy"]
-    assert errors[256] < 2.0 * found["density"]
+    assert errors[128] < 2.0 * found["density"]
 
 
-@pytest.mark.parametrize("swirl", [1.0, 3.0])
+@pytest.mark.parametrize("swirl", [1.0 / 3.0, 3.0, 10.0])
 def test_a_rotating_bowl_is_not_smeared(swirl: float) -> None:
+    """Second order or better from small grids on; 2e-4 at 256 x 256 is asked and reached at 128 x 128."""
     equation, covariance = linear(np.array([[-1.0, swirl], [-swirl, -1.0]]), 0.5 * np.eye(2))
-    law = stationary_law(equation, box(covariance, 128, deviations=7.0))
-    assert distance(law, gaussian(covariance, law.grid)) < 2e-4
+    errors = {}
+    for cells in (32, 64, 128):
+        law = stationary_law(equation, box(covariance, cells, deviations=7.0))
+        errors[cells] = distance(law, gaussian(covariance, law.grid))
+        assert law.mass.min() >= 0.0
+    assert errors[128] < 2e-4
+    assert np.log2(errors[32] / errors[128]) / 2.0 > 1.9
+
+
+def test_the_fastest_rotation_meets_its_bound_at_256() -> None:
+    equation, covariance = linear(np.array([[-1.0, 10.0], [-10.0, -1.0]]), 0.5 * np.eye(2))
+    law = stationary_law(equation, box(covariance, 256, deviations=7.0))
+    assert distance(law, gaussian(covariance, law.grid)) < 2e-5
+    faster, _ = linear(np.array([[-1.0, 10.2], [-10.0, -1.0]]), 0.5 * np.eye(2))
+    bent = stationary_law(faster, box(covariance, 128, deviations=7.0))
+    assert distance(bent, gaussian(covariance, bent.grid)) > 2e-3
+
+
+@pytest.mark.parametrize("correlation", [0.95, 0.97, -0.975])
+def test_a_strong_correlation_cuts_no_corner_off(correlation: float) -> None:
+    """Long lattice directions step over the cells of a corner: they turn along the ends, and the law is one."""
+    diffusion = 0.1 * np.array([[1.0, correlation], [correlation, 1.0]])
+    equation, covariance = linear(-np.diag([1.0, 2.0]), diffusion)
+    law = stationary_law(equation, box(covariance, 80, deviations=8.5))
     assert law.mass.min() >= 0.0
+    assert law.imbalance < 1e-12
+    assert law.is_normalisable
+    for k in range(2):
+        x = law.grid.nodes[k]
+        assert float(np.sum(law.mass * x * x)) == pytest.approx(covariance[k, k], rel=0.02)
+
+
+def test_detailed_balance_holds_in_a_box_that_cuts_the_law_off() -> None:
+    """Correlation 0.9 in a box of one deviation: the ends and corners hold much of the mass."""
+    diffusion = 0.1 * np.array([[1.0, 0.9], [0.9, 1.0]])
+    equation, covariance = linear(-5.0 * diffusion @ np.array([[1.0, 0.3], [0.3, 2.0]]), diffusion)
+    law = stationary_law(equation, Grid((Axis(-0.5, 0.5, 48), Axis(-0.5, 0.5, 48))))
+    exact = gaussian(covariance, law.grid)
+    assert distance(law, exact / np.sum(exact * law.grid.volumes)) < 1e-6
 
 
 def test_a_manufactured_law_with_a_correlated_state_dependent_tensor_and_a_current_is_found() -> None:

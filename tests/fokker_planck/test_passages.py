@@ -82,10 +82,21 @@ def test_the_committor_of_a_line_is_the_ratio_of_integrals() -> None:
 def test_the_spectrum_of_a_bowl_is_made_of_sums_of_its_rates() -> None:
     """For dx = -H x dt + noise the rates are n1 h1 + n2 h2, whatever the noise."""
     equation, covariance = linear(-HESSIAN, 0.1 * COVARIANCE)
-    built = stationary_law(equation, box(covariance, 128, deviations=4.5)).generator
+    built = stationary_law(equation, box(covariance, 144, deviations=4.5)).generator
     found = relaxation_rates(built, 5).real
     assert found[0] == pytest.approx(0.0, abs=1e-10)
     assert found[1:4] == pytest.approx([1.0, 2.0, 3.0], rel=1e-3)
+
+
+def test_the_spectrum_of_a_rotating_bowl_is_its_closed_form() -> None:
+    drift = np.array([[1.0, 0.6], [-0.6, 1.0]])
+    equation, covariance = linear(-drift, 0.1 * np.array([[1.0, 0.3], [0.3, 1.0]]))
+    built = stationary_law(equation, box(covariance, 144, deviations=4.5)).generator
+    found = relaxation_rates(built, 4)
+    assert abs(found[0]) < 1e-10
+    for value in sde.relaxation_spectrum(drift, 4)[1:]:
+        assert np.abs(found / value - 1.0).min() < 1e-3
+        assert np.abs(found / (1.02 * value) - 1.0).min() > 1e-2
 
 
 def test_the_slow_rate_of_a_double_well_is_the_flux_over_its_barrier() -> None:
@@ -125,6 +136,32 @@ def test_a_leaking_plane_loses_mass_at_the_rate_of_its_line() -> None:
     assert law.imbalance < 1e-12
 
 
+@pytest.mark.parametrize("correlation", [0.9, 0.95, -0.97])
+def test_a_leaking_plane_of_correlated_noise_keeps_the_rate_of_its_line(correlation: float) -> None:
+    """The first coordinate does not feel the second, so its rate is 1 whatever the correlation: to second order."""
+    off, errors = 0.5 * correlation, []
+    equation = Equation(lambda x: (-x[0], -2.0 * x[1]), lambda x: ((0.5, off), (off, 0.5)), ("x", "y"), True)
+    for cells in (80, 160):
+        killed = Axis(0.0, 5.0, cells, ends=("absorbing", "reflecting"))
+        law = quasi_stationary_law(equation, Grid((killed, Axis(-4.0, 4.0, cells))))
+        errors.append(abs(law.escape_rate - 1.0))
+        assert law.mass.min() >= 0.0
+        assert law.imbalance < 1e-12
+    assert errors[0] < 1e-2
+    assert errors[1] < 0.3 * errors[0]
+
+
+def test_first_passages_of_correlated_noise_are_those_of_the_line() -> None:
+    line = Grid((Axis(-1.0, 4.0, 1000, ends=("absorbing", "reflecting")),))
+    alone = Equation(lambda x: (-x[0],), lambda x: ((0.5,),), ("x",), True)
+    exact = np.interp(1.0, line.nodes[0].ravel(), mean_first_passage_time(generator(alone, line)))
+    both = Equation(lambda x: (-x[0], -2.0 * x[1]), lambda x: ((0.5, 0.475), (0.475, 0.5)), ("x", "y"), True)
+    plane = Grid((Axis(-1.0, 4.0, 120, ends=("absorbing", "reflecting")), Axis(-4.0, 4.0, 120)))
+    times = mean_first_passage_time(generator(both, plane))
+    assert np.isfinite(times).all()
+    assert np.interp(1.0, plane.axes[0].nodes, times[:, 60]) == pytest.approx(exact, rel=0.02)
+
+
 def test_questions_that_make_no_sense_are_refused_in_words() -> None:
     built = generator(manufactured(0.0), Grid((Axis(-3.0, 3.0, 8), Axis(-3.0, 3.0, 8))))
     with pytest.raises(SpecError, match="nothing ends a path"):
@@ -133,3 +170,19 @@ def test_questions_that_make_no_sense_are_refused_in_words() -> None:
         committor(built, np.ones((8, 8), dtype=bool), np.ones((8, 8), dtype=bool))
     with pytest.raises(Incompatible, match="use quasi_stationary_law"):
         stationary_law(of_model(WELL, sde.Hyper(0.1)), escape_grid(10))
+
+
+def test_an_escape_beyond_double_precision_is_refused_in_words() -> None:
+    """A barrier of some 180 times the noise: a solver of linear equations returns rates and times of either sign."""
+    diffusion = ((0.0071179, 0.03080563), (0.03080563, 0.99904421))
+    equation = Equation(
+        lambda x: (-np.sin(0.5 * np.pi * x[0]), -2.0 * np.sin(0.5 * np.pi * x[1])),
+        lambda x: diffusion,
+        ("x", "y"),
+        True,
+    )
+    grid = Grid((Axis(-2.0, 2.0, 40, ends=("absorbing", "reflecting")), Axis(-2.0, 2.0, 41)))
+    with pytest.raises(Incompatible, match="rate of escape is below what doubles resolve"):
+        quasi_stationary_law(equation, grid)
+    with pytest.raises(Incompatible, match="longer than doubles resolve"):
+        mean_first_passage_time(generator(equation, grid))

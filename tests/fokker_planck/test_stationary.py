@@ -9,6 +9,7 @@ from my_own_model import MODEL as valley
 
 import sde_engine as sde
 from sde_engine.errors import Incompatible, SpecError
+from sde_engine.fokker_planck import Axis, Grid
 from sde_engine.stationary_law import StationaryLaw, stationary
 
 GAUSSIAN = {"law": "gaussian", "target": 1.0, "noise": 0.5}
@@ -188,3 +189,66 @@ def test_an_ensemble_keeps_to_one_of_several_laws() -> None:
     assert law.agrees, law.agreement
     assert law.routes[-1].method == "ensemble"
     assert law.routes[-1].lines[0].mean > 0.5
+
+
+@pytest.mark.parametrize(
+    "covariance", [((1.0, 0.5), (0.5, 2.0)), ((1.0, 0.9), (0.9, 1.0)), ((1.0, 0.995), (0.995, 1.0))]
+)
+@pytest.mark.parametrize("cells", [24, 48, 65])
+def test_stated_errors_of_the_plane_hold(covariance: tuple, cells: int) -> None:
+    """One scheme at both resolutions, an odd number of cells, and raised tensors, whose error is of first order."""
+    model = sde.load_model("quadratic", hessian=((1.0, 0.2), (0.2, 3.0)), covariance=covariance)
+    exact = stationary(model, sde.Hyper(0.2))
+    law = stationary(model, sde.Hyper(0.2), method="fokker_planck", cells=cells)
+    for a, b in zip(law.lines, exact.lines, strict=True):
+        assert abs(a.variance - b.variance) <= 2.0 * a.variance_error
+        assert np.max(np.abs(b.cdf(a.quantiles) - law.dataset["probability"].values)) <= 2.0 * a.cdf_error
+    assert ("too coarse" in law.verdict) == (law.dataset.attrs["density_error"] >= 0.02)
+
+
+def test_one_law_of_strongly_correlated_noise_by_two_routes() -> None:
+    model = sde.load_model("quadratic", hessian=((1.0, 0.0), (0.0, 2.0)), covariance=((1.0, 0.97), (0.97, 1.0)))
+    law, exact = (stationary(model, sde.Hyper(0.2), method=m, cells=96) for m in ("fokker_planck", "closed_form"))  # type: ignore[arg-type]
+    assert law.others == ()
+    assert law.lines[0].variance == pytest.approx(exact.lines[0].variance, rel=1e-3)
+
+
+def test_a_verdict_names_its_doubts_and_a_share_of_mass_is_below_one() -> None:
+    well, bowl = sde.load_model("double_well"), sde.load_model("quadratic", hessian=((1.0, 0.2), (0.2, 3.0)))
+    for cells, is_coarse in ((8, True), (9, True), (201, False)):
+        law = stationary(well, sde.Hyper(0.3), method="fokker_planck", cells=cells)
+        assert ("not to be trusted: the grid is too coarse" in law.verdict) == is_coarse
+        assert np.isfinite(law.dataset.attrs["density_error"])
+    narrow = Grid((Axis(-0.5, 0.5, 64), Axis(-0.05, 0.05, 64)))
+    cut = stationary(bowl, sde.Hyper(0.2), method="fokker_planck", grid=narrow)
+    assert 0.5 < float(cut.dataset["mass_outside"]) < 1.0
+    assert "does not hold the law" in cut.verdict
+    assert "extrapolated" in cut.reason
+
+
+@pytest.mark.parametrize("method", ["fokker_planck", "closed_form"])
+def test_laws_without_noise_or_confinement_are_refused_in_words(method: str) -> None:
+    asked = partial(stationary, method=method)
+    table = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9))
+    for name in ("linear_regression_1d", "two_layer_scalar"):
+        model = sde.load_model(name, law="table", table=table)
+        with pytest.raises(Incompatible, match="batch of all 4 examples without replacement has temperature 0"):
+            asked(model, sde.Hyper(0.3, 4), dynamics=sde.Langevin(sampling="without_replacement"))
+    with pytest.raises(Incompatible, match="diffusion is zero on the whole grid"):
+        asked(sde.load_model("quadratic", covariance=0.0), sde.Hyper(0.2))
+    with pytest.raises(sde.SdeEngineError, match="no stationary law"):
+        asked(sde.load_model("quadratic", hessian=((-1.0,),)), sde.Hyper(0.2))
+
+
+def test_a_saddle_is_not_normalisable() -> None:
+    law = stationary(
+        sde.load_model("quadratic", hessian=((1.0, 0.0), (0.0, -1.0))), sde.Hyper(0.2), method="fokker_planck", cells=48
+    )
+    assert not law.is_normalisable
+    assert "piles up" in law.reason
+
+
+def test_a_closed_form_along_a_line_has_no_density() -> None:
+    model = sde.load_model("quadratic", hessian=np.eye(2), covariance=((1.0, 0.5), (0.5, 0.25)))
+    with pytest.raises(Incompatible, match="no noise along one of the components or a mixture"):
+        stationary(model, sde.Hyper(0.2))

@@ -52,6 +52,17 @@ def test_a_bowl_relaxes_at_its_curvature_and_has_no_metastable_sets() -> None:
     assert set(found["metastable_set"].values.tolist()) == {0}
 
 
+def test_trajectories_in_a_bowl_relax_at_the_rates_of_the_closed_form() -> None:
+    """The slow coordinate of two correlated ones; an Euler step of 0.01 changes its rate by half a percent."""
+    model = sde.load_model("quadratic", hessian=((1.0, 0.0), (0.0, 3.0)), covariance=((1.0, 0.5), (0.5, 1.0)))
+    found = sde.relaxation(model, sde.Hyper(0.2), dynamics=sde.Langevin("euler_maruyama", dt=0.01), lag=1.0, **RUN)
+    rate, error = (float(found[name][0]) for name in ("relaxation_rate", "relaxation_rate_error"))
+    exact = float(sde.relaxation_spectrum(np.diag([1.0, 3.0]), 2)[1].real)
+    assert abs(rate - exact) < 4.0 * error
+    assert error < 0.05 * exact
+    assert abs(rate - 1.5 * exact) > 4.0 * error
+
+
 def test_a_mode_that_died_out_within_the_lag_is_said_to_be_unknown() -> None:
     found = sde.relaxation(WELL, sde.Hyper(0.2), dynamics=sde.Langevin(dt=0.02), lag=20.0, **RUN)
     assert np.isfinite(found["relaxation_rate_error"].values[0])
