@@ -116,7 +116,7 @@ def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str)
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].legend(frameon=False)
-    bins = np.geomspace(1e-2, 1e2, 82)[:-16]  # bands of 12 %, one of them centred at 1; what is below joins the first
+    bins = 1.03 ** np.arange(-155.0, 79.0, 2.0)  # 6 % wide, the one at 1 is "within 3 %"; what is below joins the first
     for ds, colour in ((control, "#bbbbbb"), (noisy, COLOURS[0])):
         ratios = neuron_ratios(ds)
         ratios = np.clip(ratios[np.isfinite(ratios)], 1.001 * bins[0], 0.999 * bins[-1])
