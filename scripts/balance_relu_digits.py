@@ -122,9 +122,11 @@ def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str)
         ratios = np.clip(ratios[np.isfinite(ratios)], 1.001 * bins[0], 0.999 * bins[-1])
         shares = np.full(len(ratios), 1.0 / len(ratios))
         axes[1, 0].hist(ratios, bins, weights=shares, color=colour, alpha=0.8, label=f"B = {ds.attrs['batch']}")
-    axes[1, 0].axvline(1.0, color="#222222", linewidth=1.0, linestyle="--", label="balance")
+    axes[1, 0].axvline(1.0, color="#222222", linewidth=1.0, linestyle="--", label="balance", zorder=0)
     axes[1, 0].set(
-        xscale="log", xlabel="mean |G$_{in}$|$^2$ / mean |G$_{out}$|$^2$ of a neuron", ylabel="share of live neurons"
+        xscale="log",
+        xlabel="mean |G$_{in}$|$^2$ / mean |G$_{out}$|$^2$ of a neuron",
+        ylabel="share of live neurons, bands of 6 %",
     )
     axes[1, 0].set_title("neurons, second half of the runs")
     axes[1, 0].legend(frameon=False)

@@ -115,7 +115,10 @@ def averages(trace: Trace, clock: Clock, names: tuple[str, ...], units: tuple[st
         variance = max(variance, 0.0) if np.isfinite(variance) else variance
         ess = variance / (error * error) if error > 0.0 and variance > 0.0 else float("nan")
         sizes.append(ess)
-        error, variance_error = enough(error, ess, paths, MIN_EFFECTIVE), enough(variance_error, ess, paths, MIN_SQUARES)
+        error, variance_error = (
+            enough(error, ess, paths, MIN_EFFECTIVE),
+            enough(variance_error, ess, paths, MIN_SQUARES),
+        )
         found |= {
             name: scalar(sums.origin[k] + shift, f"mean of {name} over time and surviving paths", unit),
             f"{name}_stderr": scalar(error, f"standard error of the mean of {name}", unit),

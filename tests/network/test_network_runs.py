@@ -166,6 +166,16 @@ def test_explicit_and_implicit_entropic_flow_agree_and_rest_at_a_steady_state():
     assert np.abs(slope).max() < 1e-4
 
 
+def test_a_flow_at_rest_is_seen_where_it_rests():
+    """Most windows begin at rest, where nothing is left to be solved; the others end there."""
+    net, hyper = quartic_network(), Hyper(0.2, 1, 0.3)
+    ds = simulate_network(net, GradientFlow(steady=True), hyper, paths=1, updates=600, seed=3, windows=6)
+    loss, slope = mean_gradient(net, ds.theta_final.values[0])
+    np.testing.assert_allclose(ds.loss_trace[-3:], loss, rtol=1e-6)
+    np.testing.assert_allclose(ds.gradient_square_trace[-1], slope @ slope, rtol=1e-6)
+    assert ds.loss_trace[0] > 1.01 * ds.loss_trace[-1]
+
+
 def test_the_entropic_loss_is_its_average_over_all_batches():
     net, hyper = relu_network(5), Hyper(0.2, 2, 0.3)
     theta = np.asarray(net.flatten(net.start(3)))

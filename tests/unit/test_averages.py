@@ -161,7 +161,9 @@ def pulls_of_few_paths(paths: int, windows: int, memory: float) -> tuple[np.ndar
     return centre * count / batch_error(means - centre), centre * count / single
 
 
-@pytest.mark.parametrize(("paths", "windows", "memory"), [(1, 8, 0.1), (2, 8, 0.3), (4, 8, 1.0), (4, 64, 1.5), (7, 8, 3.0)])
+@pytest.mark.parametrize(
+    ("paths", "windows", "memory"), [(1, 8, 0.1), (2, 8, 0.3), (4, 8, 1.0), (4, 64, 1.5), (7, 8, 3.0)]
+)
 def test_windows_of_few_paths_are_joined_until_they_are_independent(paths: int, windows: int, memory: float) -> None:
     """Pulls have variance 1 from 160 down to 10 effective samples; with single windows they are up to 2.3 wide."""
     joined, single = pulls_of_few_paths(paths, windows, memory)
