@@ -73,7 +73,9 @@ def _equations(net: NetworkModel, states: int, seed: int) -> tuple[np.ndarray, n
         size = np.linalg.norm(rows, axis=1)
         blocks.append(rows[size > 1e-12] / size[size > 1e-12, None])
         if k == states - 1 or sum(map(len, blocks)) > 3 * unknowns:
-            blocks = [np.linalg.qr(np.concatenate(blocks), mode="r")]  # squares of the rows would lose half the digits
+            blocks = [
+                np.asarray(np.linalg.qr(np.concatenate(blocks), mode="r"))
+            ]  # squares of the rows would lose half the digits
     _, singular, vectors = np.linalg.svd(blocks[0])
     singular = np.concatenate([singular, np.zeros(unknowns - len(singular))])[::-1]
     return singular / max(singular[-1], 1e-300), vectors[::-1]

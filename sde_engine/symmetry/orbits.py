@@ -1,6 +1,6 @@
 """The entropic loss of a network along the orbit of a symmetry, and whether noise breaks the symmetry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ from sde_engine.network.declaration import Declaration, Isometry, Symmetry, Tran
 from sde_engine.network.entropic import entropic_loss
 from sde_engine.network.model import NetworkModel, example_gradients, mean_gradient
 from sde_engine.network.precision import in_double
-from sde_engine.symmetry.networks import check_symmetry, declaration, rounding
+from sde_engine.symmetry.networks import CHANGED, check_symmetry, declaration, rounding
 
 MAX_DENSE = 3000  # parameters for which the matrix of a generator is diagonalised
 
@@ -129,6 +129,7 @@ def verdict(net: NetworkModel, hyper: Hyper, theta: Any, symmetry: str | Declara
     Incompatible : a generator or transform that changes the loss of an example: there is no symmetry to break
     """
     one, flat = declaration(net, symmetry), np.asarray(net.flatten(theta))
+    changes: Iterable[float]
     if isinstance(one, Symmetry):
         shape = np.shape(one.charge(net.unflatten(flat)))
         orbits = (orbit(net, hyper, flat, one, direction=direction) for direction in _directions(shape))
@@ -141,7 +142,7 @@ def verdict(net: NetworkModel, hyper: Hyper, theta: Any, symmetry: str | Declara
     else:
         moved = np.asarray(net.flatten(one.transform(net.unflatten(flat))))
         _check_kept(net, one, flat, moved)
-        changes = iter([_change(net, hyper, flat, moved)])
+        changes = [_change(net, hyper, flat, moved)]
     return "broken" if any(change > rounding(net) for change in changes) else "preserved"
 
 
@@ -157,7 +158,7 @@ def _check_kept(net: NetworkModel, one: Isometry, here: np.ndarray, there: np.nd
 
     both = jax.jit(jax.vmap(losses, (0, None)))(jnp.stack([here, there]), net.examples)
     before, after = np.asarray(both)
-    if np.abs(after - before).max() > rounding(net) * np.abs(before).max():
+    if np.abs(after - before).max() > CHANGED * np.abs(before).max():
         raise Incompatible(
             f"{one.name!r} is no symmetry of {net.name!r}: it changes the loss of an example by "
             f"{np.abs(after - before).max():.2g}; a transform that keeps the loss of every example is accepted"

@@ -205,6 +205,10 @@ OF_ONE_KIND = [
     ("a flow that is implicit .* is solved by backend 'diffrax'", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
     ("rtol is -1; a finite number above 0", lambda: sde.EntropicFlow(rtol=-1)),
     ("unknown sampling 'ii'", lambda: sde.EntropicFlow(sampling="ii")),
+    (
+        "families:deep_linear' cannot be made from parameters .'widths'. .missing a required argument: 'data'",
+        lambda: sde.load_model("sde_engine.network.families:deep_linear", widths=3),
+    ),
     ("'my_networks:REGRESSION' is a network and takes no param", lambda: sde.load_model("my_networks:REGRESSION", a=1)),
     ("unknown parameter of my_networks:regression 'nois'", lambda: sde.load_model("my_networks:regression", nois=1)),
     ("for models given by formulas and 'regression' is a network", lambda: sde.lyapunov(REGRESSION, HYPER)),
