@@ -118,7 +118,6 @@ def published(part: float, names: list[str]) -> dict[str, xarray.Dataset]:
         print(
             f"published setting, {name}: Tr H {float(ds.hessian_trace):.1f} +- {float(ds.hessian_trace_stderr):.1f} "
             f"after {ds.attrs['time'] / hyper.eta:.0f} updates, eta lambda_max {np.mean(edges):.2f}, at most {max(edges):.2f}; "
-            f""
             f"closed form for eta -> 0: Tr H {limit.hessian_trace():.1f}, eta lambda_max "
             f"{hyper.eta * limit.hessian_spectrum()[0]:.2f}, flattest {limit.flattest_trace():.0f}"
         )
