@@ -95,12 +95,12 @@ def check_resolved(net: NetworkModel, hyper: Hyper, states: Any, exited: np.ndar
     resolved = dt * curvatures <= UNRESOLVED
     if not resolved.all():
         path = int(np.argmin(resolved))
-        smaller = dt / 10.0 if exited[path] >= 0 else RESOLUTION / curvatures[path]
-        fate = "diverged" if exited[path] >= 0 else "is"
+        diverged = exited[path] >= 0  # what its curvature was before is not known
+        smaller = dt / 10.0 if diverged else RESOLUTION / curvatures[path]
         raise Unresolved(
-            f"path {path} {fate} where dt * largest curvature is {dt * curvatures[path]:.3g} at t = {time:g}; the default "
-            f"step dt = {dt:g} was chosen at the start, and up to {UNRESOLVED:g} is accepted; give "
-            f"Langevin(dt={smaller:.1g}) or less"
+            f"path {path} {'diverged' if diverged else 'is'} where dt * largest curvature is {dt * curvatures[path]:.3g} "
+            f"at t = {time:g}; the default step dt = {dt:g} was chosen at the start, and up to {UNRESOLVED:g} is "
+            f"accepted; give a smaller one, such as Langevin(dt={smaller:.1g})"
         )
 
 

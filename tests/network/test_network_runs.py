@@ -156,7 +156,7 @@ def test_a_default_step_that_no_longer_resolves_a_path_ends_the_run_in_words():
     )
     hyper, how = Hyper(0.02, 4), {"paths": 2, "updates": 600, "seed": 1, "observables": ("loss",)}
     with pytest.raises(
-        Unresolved, match=r"path 0 .* where dt \* largest curvature is .*; give Langevin\(dt="
+        Unresolved, match=r"path 0 .* where dt \* largest curvature is .*; give a smaller one, such as Langevin\(dt="
     ) as caught:
         simulate_network(net, Langevin(), hyper, **how)
     assert caught.value.exit_code == 2

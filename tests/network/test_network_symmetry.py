@@ -239,7 +239,7 @@ def test_single_precision_preserves_a_permutation():
 
 
 def test_epochs_balance_in_the_averages_of_a_run_and_not_at_given_states():
-    """A vector and a number, 8 examples, batches of 2: at the last states the balance would be 190 errors off."""
+    """A vector and a number, 8 examples, batches of 2: the averages of the run know what was drawn at which state."""
     rng, hyper = np.random.default_rng(2), Hyper(0.08, 2, 0.05)
     x = rng.normal(size=(8, 2))
     net = families.two_layer_vector(2, (x, x @ np.array([1.2, -0.5]) + rng.normal(size=8)))
