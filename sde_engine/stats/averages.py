@@ -85,7 +85,7 @@ def batch_error(residual: np.ndarray) -> np.ndarray:
         pairs = np.where(product > 0.0, count + 2.0 * (count - paths), count)
         spread = (square + 2.0 * np.maximum(product, 0.0)) / (1.0 - pairs / count**2)
         found = np.where(settled, found, spread * ((count - 1.0) / (count - 3.0)))
-        settled = settled | (product * windows <= _ALIKE * (windows - 1.0) * square)
+        settled = settled | (product * windows <= _ALIKE * (windows - 1.0) * square) | (windows == 1)
         residual = _joined(residual)
     return np.sqrt(found)
 
@@ -115,10 +115,8 @@ def averages(trace: Trace, clock: Clock, names: tuple[str, ...], units: tuple[st
         variance = max(variance, 0.0) if np.isfinite(variance) else variance
         ess = variance / (error * error) if error > 0.0 and variance > 0.0 else float("nan")
         sizes.append(ess)
-        error, variance_error = (
-            enough(error, ess, paths, MIN_EFFECTIVE),
-            enough(variance_error, ess, paths, MIN_SQUARES),
-        )
+        error = enough(error, ess, paths, MIN_EFFECTIVE)
+        variance_error = enough(variance_error, ess, paths, MIN_SQUARES)
         found |= {
             name: scalar(sums.origin[k] + shift, f"mean of {name} over time and surviving paths", unit),
             f"{name}_stderr": scalar(error, f"standard error of the mean of {name}", unit),
