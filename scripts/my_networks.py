@@ -60,22 +60,19 @@ REGRESSION = regression()
 DIGITS = digits_module()
 
 
-def main(updates=2000):
+def main(nets=(REGRESSION, DIGITS), updates=2000):
     """Print losses under SGD and its SDE, and what noise does to the rescaling of the neurons."""
     hyper = sde.Hyper(eta=0.05, batch=4, weight_decay=0.01)
-    for net in (REGRESSION, DIGITS):
-        found = sde.compare(net, [sde.Sgd(), sde.Langevin()], hyper, paths=8, updates=updates, seed=1)
+    for net in nets:
+        how = {"paths": 8, "updates": updates, "seed": 1, "observables": ["loss"]}
+        found = sde.compare(net, [sde.Sgd(), sde.Langevin()], hyper, **how)
         for name in found.dynamics.values:
             here = found.sel(dynamics=name)
             print(f"{net.name:14s}{name:14s} loss {float(here.loss):.4f} +- {float(here.loss_stderr):.4f}")
     ends = sde.simulate(REGRESSION, sde.Sgd(), hyper, paths=64, updates=updates, seed=2, observables=["loss"])
     row = sde.balance(REGRESSION, hyper, ends.theta_final.values)[0]
-    print(
-        "mean squares of the gradients into the neurons",
-        np.round(row.growing, 4),
-        "and out",
-        np.round(row.shrinking, 4),
-    )
+    into, out = np.round(row.growing, 4), np.round(row.shrinking, 4)
+    print(f"mean squares of the gradients into the neurons {into}, out of them {out}")
 
 
 if __name__ == "__main__":
