@@ -116,15 +116,17 @@ def draw(path: Path, noisy: xarray.Dataset, control: xarray.Dataset, title: str)
         ax.yaxis.set_major_formatter("{x:g}")
         ax.yaxis.set_minor_formatter(NullFormatter())
     axes[0, 0].legend(frameon=False)
-    bins = np.geomspace(1e-2, 1e2, 82)[:-16]  # bands of 12 %, one of them centred at 1; what is below joins the first
+    bins = 1.03 ** np.arange(-155.0, 79.0, 2.0)  # 6 % wide, the one at 1 is "within 3 %"; what is below joins the first
     for ds, colour in ((control, "#bbbbbb"), (noisy, COLOURS[0])):
         ratios = neuron_ratios(ds)
         ratios = np.clip(ratios[np.isfinite(ratios)], 1.001 * bins[0], 0.999 * bins[-1])
         shares = np.full(len(ratios), 1.0 / len(ratios))
         axes[1, 0].hist(ratios, bins, weights=shares, color=colour, alpha=0.8, label=f"B = {ds.attrs['batch']}")
-    axes[1, 0].axvline(1.0, color="#222222", linewidth=1.0, linestyle="--", label="balance")
+    axes[1, 0].axvline(1.0, color="#222222", linewidth=1.0, linestyle="--", label="balance", zorder=0)
     axes[1, 0].set(
-        xscale="log", xlabel="mean |G$_{in}$|$^2$ / mean |G$_{out}$|$^2$ of a neuron", ylabel="share of live neurons"
+        xscale="log",
+        xlabel="mean |G$_{in}$|$^2$ / mean |G$_{out}$|$^2$ of a neuron",
+        ylabel="share of live neurons, bands of 6 %",
     )
     axes[1, 0].set_title("neurons, second half of the runs")
     axes[1, 0].legend(frameon=False)

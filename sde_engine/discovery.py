@@ -77,6 +77,13 @@ def load_model(name: str, **parameters: Any) -> Any:
     strange = sorted(set(parameters) - set(accepted))
     if strange:
         raise SpecError(unknown(f"parameter of {name}", strange[0], accepted))
+    try:
+        signature(maker).bind(**parameters)
+    except TypeError as error:
+        raise SpecError(
+            f"{name!r} cannot be made from parameters {sorted(parameters)} ({error}); name a function whose parameters "
+            "have defaults or are given"
+        ) from None
     return maker(**parameters)
 
 

@@ -22,6 +22,10 @@ class Incompatible(SdeEngineError):
     """Two things that are each fine, but do not serve each other (a scheme and a kind of noise, say)."""
 
 
+class Unresolved(SdeEngineError):
+    """A run whose step was chosen for it and has become too long for what it met on its way."""
+
+
 class StoreError(SdeEngineError):
     """A result that cannot be written, or that belongs to another specification."""
 

@@ -129,23 +129,35 @@ def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: An
 
 
 def orbit_profile(
-    model: Model, hyper: Hyper, theta: ArrayLike, symmetry: str, s: ArrayLike, **as_entropic_loss: Any
+    model: Model, hyper: Hyper, theta: ArrayLike, symmetry: str | ArrayLike, s: ArrayLike, **as_entropic_loss: Any
 ) -> "xarray.Dataset":
     """Return loss and entropic loss along a symmetry orbit through theta, at orbit parameters s.
+
+    The symmetry is the name of a declared one or the matrix A (d, d) of a generator A theta of your own.
 
     The loss is constant there; F is a sum of exponentials with positive weights for a linear symmetric generator, so it
     is strictly convex in s. Keyword arguments are those of `entropic_loss`.
     """
     model = formulas(model, "this profile")
-    if symmetry not in model.symmetries:
-        raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
     start, s = numbers_of("theta", theta, f"a point of {model.dim} components"), numbers_of("s", s, "a list of numbers")
     if start.shape != (model.dim,) or s.ndim != 1:
         raise SpecError(f"theta has shape {start.shape} and s {s.shape}; ({model.dim},) and (n,) are accepted")
-    points = _orbit(model, start, model.symmetries[symmetry], s)
+    points = _orbit(model, start, _tangent(model, symmetry), s)
     found = profile(model, hyper, points, **as_entropic_loss).assign_coords(s=s)
-    found.attrs["symmetry"] = symmetry
+    found.attrs["symmetry"] = symmetry if isinstance(symmetry, str) else "given"
     return found
+
+
+def _tangent(model: Model, symmetry: str | ArrayLike) -> Any:
+    """Return (theta, p) -> tangent of a declared symmetry or of a matrix."""
+    if isinstance(symmetry, str):
+        if symmetry not in model.symmetries:
+            raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
+        return model.symmetries[symmetry]
+    matrix = np.asarray(symmetry, dtype=float)
+    if matrix.shape != (model.dim, model.dim):
+        raise SpecError(f"symmetry has shape {matrix.shape}; a name or a matrix ({model.dim}, {model.dim}) is accepted")
+    return lambda theta, p: matrix @ np.array(theta)
 
 
 def _orbit(model: Model, start: NDArray, tangent: Any, s: NDArray) -> NDArray:

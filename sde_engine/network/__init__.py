@@ -5,6 +5,7 @@ from sde_engine.network.declaration import Isometry as Isometry
 from sde_engine.network.declaration import Symmetry as Symmetry
 from sde_engine.network.declaration import Translation as Translation
 from sde_engine.network.declaration import scale_invariance as scale_invariance
+from sde_engine.network.declaration import stretching as stretching
 from sde_engine.network.model import NetworkModel as NetworkModel
 from sde_engine.network.model import Sampler as Sampler
 from sde_engine.network.results import simulate_network as simulate_network

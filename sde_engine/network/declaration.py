@@ -16,7 +16,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+from scipy.linalg import expm
+
+from sde_engine.errors import SpecError
 
 Form = Callable[[Any], Any]
 
@@ -79,9 +85,41 @@ class Isometry:
 Declaration = Symmetry | Translation | Isometry
 
 
+def stretching(name: str, generator: Any) -> Symmetry:
+    """Return the symmetry e^{sA} of a symmetric matrix A (P, P) on the parameters in the order of `net.flatten`.
+
+    Raises
+    ------
+    SpecError : a matrix that is not symmetric; its orbit has no quadratic charge
+    """
+    matrix = np.asarray(generator, dtype=float)
+    if matrix.ndim != 2 or not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-9 * np.abs(matrix).max(initial=0.0)):
+        raise SpecError(f"the generator of {name!r} has shape {matrix.shape}; a symmetric matrix is accepted")
+    mu, vectors = np.linalg.eigh(matrix)
+
+    def part(weights: np.ndarray) -> Form:
+        def form(params: Any) -> Any:
+            turned = jnp.asarray(vectors.T) @ ravel_pytree(params)[0]
+            return jnp.sum(jnp.asarray(weights) * turned * turned)
+
+        return form
+
+    return Symmetry(name, part(np.maximum(mu, 0.0)), part(np.maximum(-mu, 0.0)), "linear")
+
+
+def turning(name: str, generator: Any) -> Isometry:
+    """Return the rotation e^A of an antisymmetric matrix A (P, P) on the parameters in the order of `net.flatten`."""
+    turn = expm(np.asarray(generator, dtype=float))
+
+    def transform(params: Any) -> Any:
+        flat, unflatten = ravel_pytree(params)
+        return unflatten(jnp.asarray(turn) @ flat)
+
+    return Isometry(name, transform)
+
+
 def scale_invariance(name: str, part: Callable[[Any], Any] = lambda params: params) -> Symmetry:
     """Return the symmetry theta -> e^s theta of the leaves that `part` picks: nothing shrinks, noise makes it grow."""
-    import jax
 
     def growing(params: Any) -> Any:
         return sum(jnp.sum(leaf * leaf) for leaf in jax.tree.leaves(part(params)))

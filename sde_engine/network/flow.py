@@ -83,10 +83,10 @@ def compiled_flow(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -
     solve = _solved(net, solver, looks, watch)
 
     def one(theta: Any, exited: Any, first: Any, examples: Any, h: Any) -> Any:
-        values, count, end, failed = solve(theta, examples, h)
+        values, count, end, failed, resting = solve(theta, examples, h)
 
         def at(carry: Any, k: Any) -> Any:
-            found = {name: rows[jnp.minimum(k, count - 1)] for name, rows in values.items()}
+            found = {name: jnp.where(k < count, rows[k], resting[name]) for name, rows in values.items()}
             return seen_once_more(carry, found, watch.histograms), None
 
         seen, _ = jax.lax.scan(at, nothing_seen(net, watch), jnp.arange(looks))
@@ -101,9 +101,9 @@ def compiled_flow(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -
 
 
 def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Callable[..., Any]:
-    """Return (theta, examples, h) -> (looks by name, how many were reached, state at the end, whether it failed).
+    """Return (theta, examples, h) -> (looks by name, their number, state at the end, whether it failed, look at the end).
 
-    A flow that comes to rest stops there, and what it looked like last is what it looks like from then on.
+    A flow that comes to rest stops there, and what it looks like there is what it looks like from then on.
     """
     import diffrax
 
@@ -142,6 +142,7 @@ def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Call
             throw=False,
         )
         failed = ~((found.result == diffrax.RESULTS.successful) | diffrax.is_event(found.result))
-        return found.ys[0], jnp.sum(jnp.isfinite(found.ts[0])), found.ys[1][0], failed
+        end = found.ys[1][0]
+        return found.ys[0], jnp.sum(jnp.isfinite(found.ts[0])), end, failed, looked(0.0, end, (examples, h))
 
     return solve

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_engine.network.observed import words_for
-from sde_engine.stats.averages import MIN_UNITS
+from sde_engine.stats.averages import MIN_EFFECTIVE, MIN_SQUARES, MIN_UNITS, batch_error, enough
 from sde_engine.stats.mixing import nested_rhat
 from sde_engine.stats.quantity import Quantity
 
@@ -34,15 +34,18 @@ def averaged(name: str, means: Means, group: np.ndarray, duration: float) -> dic
     words = words_for(name)
     with np.errstate(all="ignore"):
         mean = _mean(means.first, (0, 1))
-        error = _error(_units(means.first))
+        error = _error_of(means.first, mean)
         square = means.spread + (means.first - mean) ** 2
         variance = _mean(square, (0, 1))
         ess = np.where((error > 0.0) & (variance > 0.0), variance / (error * error), np.nan)
+        paths = means.first.shape[1]
+        error = enough(error, ess, paths, MIN_EFFECTIVE)
+        square_error = enough(_error_of(square, variance), ess, paths, MIN_SQUARES)
         found = {
             name: (mean, f"mean of the {words}, over time and surviving paths"),
             f"{name}_stderr": (error, f"standard error of the mean of the {words}"),
             f"{name}_variance": (variance, f"variance of the {words}"),
-            f"{name}_variance_stderr": (_error(_units(square)), f"standard error of the variance of the {words}"),
+            f"{name}_variance_stderr": (square_error, f"standard error of the variance of the {words}"),
             f"{name}_ess": (ess, f"effective number of independent samples of the {words}"),
             f"{name}_autocorrelation_time": (duration / ess, f"integrated autocorrelation time of the {words}, on t"),
             f"{name}_rhat": (_rhat(means, group), f"nested R-hat of the {words} over the starts"),
@@ -69,10 +72,11 @@ def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], dict[st
     return dims, {dim: np.arange(count) for dim, count in zip(dims, shape, strict=True)}
 
 
-def _units(values: np.ndarray) -> np.ndarray:
-    """Return what is independent: paths, or with few of them windows of paths."""
-    averaged = values.shape[0] and values.shape[1] >= MIN_UNITS
-    return values.mean(axis=0) if averaged else values.reshape(-1, *values.shape[2:])
+def _error_of(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Return the standard error of the mean of (windows, paths, ...): of paths, or of few paths' windows."""
+    if values.shape[0] and values.shape[1] >= MIN_UNITS:
+        return _error(values.mean(axis=0))
+    return batch_error(values - mean) / max(values.shape[0] * values.shape[1], 1)
 
 
 def _rhat(means: Means, group: np.ndarray) -> Any:

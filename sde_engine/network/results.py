@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sde_engine.errors import Unresolved
 from sde_engine.kernel import Hyper
 from sde_engine.network.checkpoints import State
 from sde_engine.network.looks import final_looks, shapes_of
@@ -81,7 +82,9 @@ def simulate_network(
     """Run an ensemble of a network and return its statistics, labelled.
 
     What `sde_engine.simulate` does with a network, in smaller windows: settings are those of `Options` and, as further
-    keywords, of `Run`.
+    keywords, of `Run`. The default step of Langevin() is eta, or less so that dt times the largest curvature of the
+    starts is at most 0.1; a run in which it exceeds 0.5 later on is stopped in words (`Unresolved`), for its paths may
+    diverge where those of the equation do not. Give Langevin(dt=...) then; a step that is given is not watched.
     """
     options = Options(every, evaluate, snapshots, checkpoint, progress)
     done = run_network(net, dynamics, hyper, Run(windows=windows, **run), start=start, options=options)
@@ -89,8 +92,16 @@ def simulate_network(
 
 
 def measure_network(net: NetworkModel, dynamics: Any, hyper: Hyper, run: Run) -> dict[str, np.ndarray]:
-    """Return every statistic of one cell by name, as plain arrays: what a sweep stores."""
-    done = run_network(net, dynamics, hyper, run)
+    """Return every statistic of one cell by name, as plain arrays: what a sweep stores.
+
+    Raises
+    ------
+    ArithmeticError : instead of `Unresolved`, for a sweep flags such a cell and goes on
+    """
+    try:
+        done = run_network(net, dynamics, hyper, run)
+    except Unresolved as error:
+        raise ArithmeticError(str(error)) from error
     found = {name: quantity.value for name, quantity in statistics(done).items()}
     return found | {"duration": np.asarray(done.schedule.end)}
 

@@ -16,14 +16,16 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.scan import noise
-from sde_engine.errors import Incompatible
+from sde_engine.errors import Incompatible, Unresolved
 from sde_engine.kernel import Hyper, Sampling, batches_of_epoch, sampling_factor
 from sde_engine.network.flow import FLOWS, Flow, flow_of
 from sde_engine.network.model import MAX_EXAMPLES, NetworkModel, weighted_gradient
+from sde_engine.network.sharpness import largest_curvatures
 from sde_engine.network.weights import diffusion_weights
 
 STOCHASTIC = ("sgd", "gaussian_sgd", "langevin")
-RESOLUTION = 0.1  # default SDE step: eta, or less so that dt times the largest curvature at the start stays below this
+RESOLUTION = 0.1  # default SDE step: eta, or less so that dt times the largest curvature of the starts stays below this
+UNRESOLVED = 0.5  # where dt times the largest curvature of a path exceeds this later on, the run is stopped
 
 
 class Step(NamedTuple):
@@ -76,12 +78,30 @@ def rule_of(net: NetworkModel, dynamics: Any, hyper: Hyper) -> Rule | Flow:
     raise Incompatible(f"a network is not moved by {kind!r}; accepted: {', '.join((*STOCHASTIC, *FLOWS))}")
 
 
-def resolved_step(net: NetworkModel, hyper: Hyper, theta: Any) -> float:
-    """Return eta / n, n the smallest whole number with dt * largest Hessian eigenvalue <= 0.1 at theta."""
-    from sde_engine.network.sharpness import leading_eigenvalues
-
-    curvature = max(float(leading_eigenvalues(net, theta, 1)[0]), 0.0) + hyper.weight_decay
+def resolved_step(net: NetworkModel, hyper: Hyper, states: Any) -> float:
+    """Return eta / n, n the smallest whole number with dt * largest Hessian eigenvalue <= 0.1 at states (M, P)."""
+    curvature = max(float(largest_curvatures(net, states).max()), 0.0) + hyper.weight_decay
     return hyper.eta / max(1, ceil(hyper.eta * curvature / RESOLUTION))
+
+
+def check_resolved(net: NetworkModel, hyper: Hyper, states: Any, exited: np.ndarray, dt: float, time: float) -> None:
+    """Stop a run whose step was resolved at the start and is not so at states (M, P) any more.
+
+    Raises
+    ------
+    Unresolved : with a step that resolves them
+    """
+    curvatures = largest_curvatures(net, states) + hyper.weight_decay
+    resolved = dt * curvatures <= UNRESOLVED
+    if not resolved.all():
+        path = int(np.argmin(resolved))
+        diverged = exited[path] >= 0  # what its curvature was before is not known
+        smaller = dt / 10.0 if diverged else RESOLUTION / curvatures[path]
+        raise Unresolved(
+            f"path {path} {'diverged' if diverged else 'is'} where dt * largest curvature is {dt * curvatures[path]:.3g} "
+            f"at t = {time:g}; the default step dt = {dt:g} was chosen at the start, and up to {UNRESOLVED:g} is "
+            f"accepted; give a smaller one, such as Langevin(dt={smaller:.1g})"
+        )
 
 
 def _diffusion(net: NetworkModel, sampling: Any, hyper: Hyper, dt: float, *, is_discrete: bool) -> Rule:

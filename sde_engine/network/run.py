@@ -5,7 +5,6 @@ state can be saved, and the caller is told how far the run is. A path whose para
 counted and left out of all averages.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,7 +16,7 @@ import numpy as np
 from sde_engine.conventions import CONVENTIONS
 from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, check_dynamics, check_hyper
-from sde_engine.network.checkpoints import State, arrays_of, state_of
+from sde_engine.network.checkpoints import State, arrays_of, fingerprint, state_of
 from sde_engine.network.flow import FAILED, Flow, compiled_flow
 from sde_engine.network.given import check_formulas, states_of
 from sde_engine.network.looks import Watch, shapes_of
@@ -25,7 +24,7 @@ from sde_engine.network.memory import refuse_large_window, refuse_too_many
 from sde_engine.network.model import NetworkModel
 from sde_engine.network.precision import in_double
 from sde_engine.network.record import Means
-from sde_engine.network.rule import resolved_step, rule_of
+from sde_engine.network.rule import check_resolved, resolved_step, rule_of
 from sde_engine.network.schedule import Schedule, burnt_windows, schedule_of
 from sde_engine.network.window import compiled_window
 from sde_engine.run import Run
@@ -34,6 +33,7 @@ from sde_engine.values import check_whole
 
 Snapshots = Mapping[str, Callable[[np.ndarray], Any]]
 EVALUATIONS = ("data", "batch")
+_WATCHED = 200  # steps between two looks at the curvature, each the price of some thirty steps
 
 
 class Options(NamedTuple):
@@ -85,6 +85,7 @@ def run_network(
     Raises
     ------
     SpecError, Incompatible : in words, before anything is compiled
+    Unresolved : the default step of Langevin() has become too long for a path, see `_watch_step`
     StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
     options = options or Options()
@@ -100,15 +101,16 @@ def run_network(
     attributes = _attributes(net, dynamics, hyper, run, schedule, burnt)
     if isinstance(moved, Flow):
         attributes = {k: v for k, v in attributes.items() if k != "dt"} | {"backend": "diffrax"}
-    identity = attributes | _fingerprint(net, theta, watch, options)
     state = _fresh(theta, moved, net, watch)
     if options.checkpoint is not None:
+        identity = attributes | fingerprint(net, theta, watch, tuple(options.snapshots or {}))
         kept = store.restored(Path(options.checkpoint), identity)
         state = state if kept is None else state_of(kept)
     advance, settings = _compiled(net, moved, schedule, run.paths, watch)
     refuse_large_window(net, run, advance, state, settings)
     while state.step < schedule.windows * schedule.steps:
         state = _advanced(state, advance, settings, schedule, net, run.seed, burnt)
+        _watch_step(net, dynamics, hyper, schedule, state)
         state = _with_snapshots(state, net, options.snapshots or {})
         if options.checkpoint is not None:
             store.save(Path(options.checkpoint), identity, arrays_of(state))
@@ -163,8 +165,21 @@ def _scheduled(
         return found._replace(every=1, dt=found.every * hyper.eta)
     dt = moved.dt
     if dynamics.kind == "langevin" and dynamics.dt is None:
-        dt = resolved_step(net, hyper, theta[0])
+        dt = resolved_step(net, hyper, theta)
     return schedule_of(run, hyper.eta, dt, is_discrete=moved.is_discrete, period=moved.period, every=every)
+
+
+def _watch_step(net: NetworkModel, dynamics: Any, hyper: Hyper, schedule: Schedule, state: State) -> None:
+    """Stop where the default step of an SDE is too long: every window that ends 200 steps after, and the last.
+
+    A step that followed the curvature in both directions would have to know the end of a window at its beginning, or
+    select the paths that are easy; so a step that was wrong ends the run, in words.
+    """
+    if dynamics.kind != "langevin" or dynamics.dt is not None:
+        return
+    is_last = state.step == schedule.windows * schedule.steps
+    if is_last or state.step // _WATCHED > (state.step - schedule.steps) // _WATCHED:
+        check_resolved(net, hyper, state.theta, state.exited, schedule.dt, state.step * schedule.dt)
 
 
 def _compiled(
@@ -273,18 +288,4 @@ def _attributes(
         **CONVENTIONS,
         "precision": np.dtype(net.dtype).name,
         "loss": "of one example, as the network defines it",
-    }
-
-
-def _fingerprint(net: NetworkModel, theta: jax.Array, watch: Watch, options: Options) -> dict[str, Any]:
-    """Return what else a checkpoint must agree with."""
-    data = hashlib.sha256()
-    for part in () if net.size is None else net.examples:
-        data.update(np.asarray(part).tobytes())
-    return {
-        "observables": [*watch.names, *(options.snapshots or {})],
-        "histograms": [repr(h) for h in watch.histograms],
-        "evaluate": watch.evaluate,
-        "start_sha256": hashlib.sha256(np.asarray(theta).tobytes()).hexdigest(),
-        "data_sha256": data.hexdigest(),
     }

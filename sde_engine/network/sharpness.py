@@ -18,6 +18,8 @@ from sde_engine.kernel import Hyper
 from sde_engine.network.model import NetworkModel, weighted_loss
 from sde_engine.network.precision import in_double
 
+_ITERATIONS = 12  # Hessian-vector products of `largest_curvatures`
+
 
 class Estimate(NamedTuple):
     """A number and its standard error (0 for an exact one)."""
@@ -89,6 +91,34 @@ def leading_eigenvalues(net: NetworkModel, theta: Any, count: int = 1, *, tolera
     start = np.sin(1.0 + np.arange(net.dim))  # the same for every call, so the result is reproducible
     values = eigsh(operator, k=count, which="LA", v0=start, tol=tolerance, return_eigenvectors=False)
     return np.sort(values)[::-1]
+
+
+@lru_cache(maxsize=32)
+def _ritz(net: NetworkModel) -> Callable[..., Any]:
+    steps = min(_ITERATIONS, net.dim)
+
+    def largest(theta: Any, examples: Any) -> Any:
+        def step(carry: Any, _: Any) -> Any:
+            before, here, link = carry
+            image = _product(net)(theta, here, examples) - link * before
+            alpha = jnp.vdot(here, image)
+            rest = image - alpha * here
+            beta = jnp.linalg.norm(rest)
+            new = jnp.where(beta > 1e-9 * jnp.abs(alpha), rest / beta, 0.0)
+            return (here, new, beta), (alpha, beta)
+
+        start = jnp.sin(1.0 + jnp.arange(net.dim, dtype=net.dtype))
+        start = start / jnp.linalg.norm(start)
+        _, (alpha, beta) = jax.lax.scan(step, (jnp.zeros_like(start), start, jnp.zeros((), net.dtype)), None, steps)
+        return jnp.linalg.eigvalsh(jnp.diag(alpha) + jnp.diag(beta[:-1], 1) + jnp.diag(beta[:-1], -1))[-1]
+
+    return jax.jit(jax.vmap(largest, (0, None)))
+
+
+@in_double
+def largest_curvatures(net: NetworkModel, states: Any) -> np.ndarray:
+    """Return about the largest eigenvalue of H at each of the states (M, P), from below: 12 steps of Lanczos, at once."""
+    return np.asarray(_ritz(net)(jnp.asarray(states, dtype=net.dtype), net.examples), dtype=float)
 
 
 def edge_of_stability(net: NetworkModel, hyper: Hyper, theta: Any) -> float:

@@ -4,10 +4,12 @@ A tangent A theta with a symmetric matrix A has the charge Q = theta^T A theta. 
 and noise keeps it.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sde_engine.errors import Incompatible, SpecError
+from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.model import Model
@@ -41,14 +43,31 @@ def generators(model: Model) -> dict[str, NDArray]:
     return found
 
 
-def charges(model: Model, theta: ArrayLike) -> dict[str, NDArray]:
-    """Return theta^T A theta of every declared symmetry; theta (d, ...) gives charges (...)."""
+def chosen(model: Model, symmetry: Any) -> dict[str, NDArray]:
+    """Return the generators by name: of all declared symmetries, of one by its name, or a symmetric matrix itself."""
+    known = generators(model)
+    if symmetry is None:
+        return known
+    if isinstance(symmetry, str):
+        if symmetry not in known:
+            raise SpecError(unknown(f"symmetry of {model.name} with a charge", symmetry, known))
+        return {symmetry: known[symmetry]}
+    matrix = np.asarray(symmetry)
+    if matrix.shape != (model.dim, model.dim) or matrix.dtype.kind not in "if" or not np.array_equal(matrix, matrix.T):
+        raise SpecError(
+            f"symmetry is {symmetry!r}; a name or a symmetric matrix of shape ({model.dim}, {model.dim}) is accepted"
+        )
+    return {"given": matrix.astype(float)}
+
+
+def charges(model: Model, theta: ArrayLike, symmetry: Any = None) -> dict[str, NDArray]:
+    """Return theta^T A theta of every declared symmetry, or of that given; theta (d, ...) gives charges (...)."""
     states = _checked(model, theta)
-    return {name: np.einsum("i...,ij,j...", states, a, states) for name, a in generators(model).items()}
+    return {name: np.einsum("i...,ij,j...", states, a, states) for name, a in chosen(model, symmetry).items()}
 
 
-def balance(model: Model, hyper: Hyper, theta: ArrayLike, sampling: Sampling) -> list[Balance]:
-    """Return the master balance of every declared symmetry at theta (d,) or states (d, M)."""
+def balance(model: Model, hyper: Hyper, theta: ArrayLike, symmetry: Any, sampling: Sampling) -> list[Balance]:
+    """Return the master balance of every declared symmetry, or of that given, at theta (d,) or states (d, M)."""
     hyper = check_hyper(hyper)
     states = _checked(model, theta).reshape(model.dim, -1)
     share = sampling_factor(sampling, hyper.batch, model.examples.size) / hyper.batch
@@ -57,7 +76,7 @@ def balance(model: Model, hyper: Hyper, theta: ArrayLike, sampling: Sampling) ->
     gradients = np.array([part + np.zeros((states.shape[1], len(weights))) for part in parts])
     mean = gradients @ weights
     rows = []
-    for name, matrix in generators(model).items():
+    for name, matrix in chosen(model, symmetry).items():
         mu, vectors = np.linalg.eigh(matrix)
         squares = np.einsum("ik,isn->ksn", vectors, gradients) ** 2 @ weights
         expected = (1.0 - share) * (vectors.T @ mean) ** 2 + share * squares

@@ -7,20 +7,65 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
-from sde_engine.network.declaration import Isometry, Symmetry, Translation
+from sde_engine.network.declaration import Declaration, Isometry, Symmetry, Translation
 from sde_engine.network.given import states_of
 from sde_engine.network.model import NetworkModel, example_gradients
 from sde_engine.network.precision import in_double
 from sde_engine.symmetry.table import Balance, balance_of
 
+CHANGED = 1e-5  # relative change of a loss, above what constants of a symmetry in single precision can cause
+Given = str | Declaration | Sequence[str | Declaration] | None
+
+
+def declaration(net: NetworkModel, symmetry: str | Declaration) -> Declaration:
+    """Return a declared symmetry by its name; a declaration passes, whether the network has it or not."""
+    if isinstance(symmetry, Declaration):
+        return symmetry
+    known = {one.name: one for one in net.symmetries}
+    if symmetry not in known:
+        raise SpecError(unknown(f"symmetry of {net.name}", symmetry, known))
+    return known[symmetry]
+
+
+def rounding(net: NetworkModel) -> float:
+    """Return the relative change below which something counts as unchanged."""
+    return 1e-9 if np.dtype(net.dtype).itemsize == 8 else 1e-4
+
+
+def check_symmetry(net: NetworkModel, one: Symmetry | Translation, theta: Any, gradients: np.ndarray) -> None:
+    """Refuse a declaration that moves the loss of an example at theta (P,), to first order.
+
+    Parameters
+    ----------
+    gradients : (N, P) of the examples at theta
+
+    Raises
+    ------
+    Incompatible : with the cosine between a gradient and the orbit, which is 0 for a symmetry
+    """
+
+    def mixed(flat: Any) -> Any:  # one direction of all that a vector or matrix of charges generates
+        charge = one.charge(net.structure.unflatten(flat))
+        return jnp.vdot(jnp.sin(1.0 + sum(jnp.indices(charge.shape), start=jnp.zeros(charge.shape))), charge)
+
+    tangent = np.asarray(jax.grad(mixed)(jnp.asarray(theta)))
+    size = np.linalg.norm(gradients, axis=1).max(initial=0.0) * np.linalg.norm(tangent)
+    cosine = np.abs(gradients @ tangent).max(initial=0.0) / max(size, 1e-300)
+    if cosine > CHANGED:
+        raise Incompatible(
+            f"{one.name!r} is no symmetry of {net.name!r}: the gradient of an example has the cosine {cosine:.2g} with "
+            "its orbit, 0 is accepted; see step_residuals, or find the symmetries by linear_symmetries"
+        )
+
 
 @in_double
-def charges(net: NetworkModel, theta: Any) -> dict[str, np.ndarray]:
-    """Return the charge of every declared continuous symmetry, a number, vector or matrix each, of each state."""
+def charges(net: NetworkModel, theta: Any, symmetry: Given = None) -> dict[str, np.ndarray]:
+    """Return the charge of every declared or given continuous symmetry, a number, vector or matrix, of each state."""
     states, is_one = states_of(net, theta)
     found = {}
-    for one in _continuous(net):
+    for one in _continuous(net) if symmetry is None else _given(net, symmetry, (Symmetry, Translation)):
         values = np.array([np.asarray(one.charge(net.unflatten(state))) for state in states])
         found[one.name] = values[0] if is_one else values
     return found
@@ -50,18 +95,23 @@ def step_residuals(net: NetworkModel, hyper: Hyper, theta: Any, rows: Sequence[i
 
 
 @in_double
-def balance(net: NetworkModel, hyper: Hyper, theta: Any, *, sampling: Sampling = "iid") -> list[Balance]:
-    """Return the master balance of every declared symmetry, the average over batches taken exactly.
+def balance(
+    net: NetworkModel, hyper: Hyper, theta: Any, symmetry: Given = None, *, sampling: Sampling = "iid"
+) -> list[Balance]:
+    """Return the master balance of every declared or given symmetry, the average over batches taken exactly.
 
     Parameters
     ----------
     theta : parameters, or (states, P) of a stationary run, e.g. its `theta_final`
     """
     hyper = check_hyper(hyper)
+    chosen = net.declared(Symmetry) if symmetry is None else _given(net, symmetry, (Symmetry,))
     states = np.asarray(states_of(net, theta)[0])
     share = sampling_factor(sampling, hyper.batch, net.size) / hyper.batch
     gradients = [example_gradients(net, state) for state in states]
-    return [_balance(net, hyper, one, states, gradients, share) for one in net.declared(Symmetry)]
+    for one in chosen:
+        check_symmetry(net, one, states[0], gradients[0])
+    return [_balance(net, hyper, one, states, gradients, share) for one in chosen]
 
 
 def _balance(net: NetworkModel, hyper: Hyper, one: Symmetry, states: Any, gradients: Any, share: float) -> Balance:
@@ -80,6 +130,17 @@ def _batch_forms(net: NetworkModel, one: Symmetry, gradients: Any, share: float)
         each = jnp.mean(jax.vmap(lambda g, part=part: part(unflatten(g)))(gradients), axis=0)
         found.append((1.0 - share) * part(unflatten(jnp.mean(gradients, axis=0))) + share * each)
     return found[0], found[1]
+
+
+def _given(net: NetworkModel, symmetry: Any, kinds: tuple[type, ...]) -> list[Any]:
+    """Return the declarations of one or several names or declarations, all of these kinds."""
+    several = symmetry if isinstance(symmetry, list | tuple) else [symmetry]
+    found = [declaration(net, one) for one in several]
+    for one in found:
+        if not isinstance(one, kinds):
+            words = " or a ".join(kind.__name__ for kind in kinds)
+            raise Incompatible(f"{one.name!r} is declared as {type(one).__name__}; a {words} is accepted here")
+    return found
 
 
 def _continuous(net: NetworkModel) -> list[Any]:

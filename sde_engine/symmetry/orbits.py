@@ -1,6 +1,6 @@
 """The entropic loss of a network along the orbit of a symmetry, and whether noise breaks the symmetry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,25 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import brentq
 
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.network.declaration import Declaration, Isometry, Symmetry, Translation
 from sde_engine.network.entropic import entropic_loss
 from sde_engine.network.model import NetworkModel, example_gradients, mean_gradient
 from sde_engine.network.precision import in_double
+from sde_engine.symmetry.networks import CHANGED, check_symmetry, declaration, rounding
 
 MAX_DENSE = 3000  # parameters for which the matrix of a generator is diagonalised
-ROUNDING = 1e-9  # relative change below which something counts as unchanged
-
-
-def declaration(net: NetworkModel, symmetry: str | Declaration) -> Declaration:
-    """Return a declared symmetry by its name; a declaration passes."""
-    if not isinstance(symmetry, str):
-        return symmetry
-    known = {one.name: one for one in net.symmetries}
-    if symmetry not in known:
-        raise SpecError(unknown(f"symmetry of {net.name}", symmetry, known))
-    return known[symmetry]
 
 
 @dataclass(frozen=True)
@@ -81,6 +71,10 @@ def orbit(
     ----------
     direction : for a charge that is a vector or matrix, the weights or the symmetric matrix M that pick one generator;
         None: all ones, or the identity
+
+    Raises
+    ------
+    Incompatible : what is no stretching symmetry of this network, seen at theta
     """
     eta, batch, weight_decay = check_hyper(hyper)
     one = declaration(net, symmetry)
@@ -92,6 +86,7 @@ def orbit(
         one = one.along((np.eye(shape[0]) if len(shape) == 2 else np.ones(shape)) if direction is None else direction)
     mu, basis = _spectrum(net, one)
     gradients = example_gradients(net, flat)
+    check_symmetry(net, one, flat, gradients)
     loss, mean = mean_gradient(net, flat)
     share = sampling_factor(sampling, batch, net.size) / batch
     turned, centred = basis(flat), np.array([basis(g) for g in gradients - mean])
@@ -125,23 +120,49 @@ def _spectrum(net: NetworkModel, one: Symmetry) -> tuple[np.ndarray, Callable[..
 def verdict(net: NetworkModel, hyper: Hyper, theta: Any, symmetry: str | Declaration) -> Literal["broken", "preserved"]:
     """Return whether the entropic loss at theta tells states of the same loss apart: "broken" or "preserved".
 
-    A stretching symmetry is broken unless gradients and parameters have no part along it; translations and isometries
-    are preserved. An `Isometry` whose transform is not orthogonal, but keeps the loss, is found to be broken.
+    A stretching symmetry is broken unless gradients and parameters have no part along it. A translation moves no
+    gradient: it is preserved without weight decay, and broken by it. Orthogonal transforms are preserved; an `Isometry`
+    whose transform is not orthogonal, but keeps the loss, is found to be broken.
+
+    Raises
+    ------
+    Incompatible : a generator or transform that changes the loss of an example: there is no symmetry to break
     """
-    one = declaration(net, symmetry)
-    if isinstance(one, Translation):
-        return "preserved"
-    here = entropic_loss(net, hyper, theta)
-    if isinstance(one, Isometry):
-        there = entropic_loss(net, hyper, one.transform(net.unflatten(theta)))
-        return "preserved" if abs(there - here) <= ROUNDING * abs(here) else "broken"
-    entropic = float(entropic_loss(net, hyper, theta)) - mean_gradient(net, theta)[0]
-    shape = np.shape(one.charge(net.unflatten(theta)))
-    for direction in _directions(shape):
-        path = orbit(net, hyper, theta, one, direction=direction)
-        if np.ptp(path.loss([-0.1, 0.0, 0.1])) > ROUNDING * max(abs(entropic), 1e-300):
-            return "broken"
-    return "preserved"
+    one, flat = declaration(net, symmetry), np.asarray(net.flatten(theta))
+    changes: Iterable[float]
+    if isinstance(one, Symmetry):
+        shape = np.shape(one.charge(net.unflatten(flat)))
+        orbits = (orbit(net, hyper, flat, one, direction=direction) for direction in _directions(shape))
+        noise = abs(float(entropic_loss(net, hyper, flat)) - mean_gradient(net, flat)[0])
+        changes = (float(np.ptp(path.loss([-0.1, 0.0, 0.1]))) / max(noise, 1e-300) for path in orbits)
+    elif isinstance(one, Translation):
+        check_symmetry(net, one, flat, example_gradients(net, flat))
+        slopes = jax.jacobian(lambda x: jnp.ravel(one.charge(net.structure.unflatten(x))))(jnp.asarray(flat))
+        changes = (_change(net, hyper, flat, flat + np.asarray(slope)) for slope in slopes)
+    else:
+        moved = np.asarray(net.flatten(one.transform(net.unflatten(flat))))
+        _check_kept(net, one, flat, moved)
+        changes = [_change(net, hyper, flat, moved)]
+    return "broken" if any(change > rounding(net) for change in changes) else "preserved"
+
+
+def _change(net: NetworkModel, hyper: Hyper, here: np.ndarray, there: np.ndarray) -> float:
+    """Return the relative change of the entropic loss between two states."""
+    before, after = (float(entropic_loss(net, hyper, at)) for at in (here, there))
+    return abs(after - before) / max(abs(before), 1e-300)
+
+
+def _check_kept(net: NetworkModel, one: Isometry, here: np.ndarray, there: np.ndarray) -> None:
+    def losses(at: Any, examples: Any) -> Any:
+        return jax.vmap(lambda *example: net.loss(net.structure.unflatten(at), *example))(*examples)
+
+    both = jax.jit(jax.vmap(losses, (0, None)))(jnp.stack([here, there]), net.examples)
+    before, after = np.asarray(both)
+    if np.abs(after - before).max() > CHANGED * np.abs(before).max():
+        raise Incompatible(
+            f"{one.name!r} is no symmetry of {net.name!r}: it changes the loss of an example by "
+            f"{np.abs(after - before).max():.2g}; a transform that keeps the loss of every example is accepted"
+        )
 
 
 def _directions(shape: tuple[int, ...]) -> list[Any]:

@@ -8,6 +8,12 @@ published theorem that every pair of hidden layers is then aligned.
 Assumptions: V has full rank d = its smaller side for the spectrum, M_I and M_O are injective and surjective onto what
 V needs, and all hidden widths are at least rank V.
 
+At a finite eta the moments of SGD are O(eta) away. Measured by scripts/small_eta_bias.py at eta = 0.02, B = 1, d = 2, for
+two and three layers: S, sum_i Tr(A_i Sx A_i^T) Tr(B_i^T Se B_i) of the states, is 0.4 and 1.0 % low, the sizes of the
+time-averaged kernels 0.9 and 1.5 %, Tr H 1.4 and 3.4 %; these are the moments within 4 %. E|G_i|^2 of the steps is 7 and
+11 % HIGH, for it also holds the errors of a network that fluctuates about the minimum. All halve with eta, so compare an
+extrapolation to eta = 0.
+
 References
 ----------
 Ziyin, L. and Chuang, I. (2025). Proof of a perfect Platonic representation hypothesis. arXiv:2507.01098.

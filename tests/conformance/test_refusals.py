@@ -194,6 +194,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
         "compare runs several dynamics and a checkpoint is that of one",
         lambda: compare(COIN, [Sgd()], HYPER, paths=8, seed=1, updates=4, checkpoint="run.npz"),
     ),
+    ("cannot be made from parameters .* .missing a required argument: 'x'.; name a function", model("math:isfinite")),
     ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
     (
         "threads is 2, but a network runs on 'jax' and its threads, .*; leave threads out",

@@ -8,6 +8,7 @@ from small_networks import mean_network, online_network
 
 import sde_engine as sde
 from sde_engine.errors import SdeEngineError
+from sde_engine.network.results import measure_network
 from sde_engine.paths import start_states
 from sde_engine.run import Run
 from sde_engine.stats.mixing import nested_rhat
@@ -55,6 +56,17 @@ def test_averages_variances_and_densities_are_those_of_the_stationary_law(both):
         assert abs(float((mass * ds.square_bin).sum()) - exact) < 0.1 * exact
     gap = both.theta_final.sel(dynamics="sgd").values - both.theta_final.sel(dynamics="langevin[dt=0.1]").values
     assert np.abs(gap).max() > 0.0
+
+
+def test_the_error_of_a_few_networks_is_the_scatter_of_repeated_runs():
+    """Four paths, windows far shorter than their memory: sixty seeds. Single windows as units would give 2.2."""
+    net, exact, pulls = mean_network(points()), 0.025 * np.var(points()) / 1.95, []
+    for seed in range(60):
+        run = Run(4, seed, updates=2000, windows=64, observables=("square",))
+        found = measure_network(net, sde.Sgd(), sde.Hyper(0.05, 2), run)
+        pulls.append((found["square"] - exact) / found["square_stderr"])
+    assert 0.85 < np.sqrt(np.nanmean(np.square(pulls))) < 1.2
+    assert np.isfinite(pulls).mean() > 0.9
 
 
 def test_rhat_is_there_for_several_starts_and_flags_paths_that_remember_them():
@@ -196,6 +208,10 @@ OF_ONE_KIND = [
     ("a flow that is implicit.* is solved by backend 'diffrax'", lambda: run(SMALL, sde.GradientFlow(implicit=True))),
     ("rtol is -1; a finite number above 0", lambda: sde.EntropicFlow(rtol=-1)),
     ("unknown sampling 'ii'", lambda: sde.EntropicFlow(sampling="ii")),
+    (
+        "families:deep_linear' cannot be made from parameters .'widths'. .missing a required argument: 'data'",
+        lambda: sde.load_model("sde_engine.network.families:deep_linear", widths=3),
+    ),
     ("'my_networks:REGRESSION' is a network and takes no param", lambda: sde.load_model("my_networks:REGRESSION", a=1)),
     ("unknown parameter of my_networks:regression 'nois'", lambda: sde.load_model("my_networks:regression", nois=1)),
     ("for models given by formulas and 'regression' is a network", lambda: sde.lyapunov(REGRESSION, HYPER)),

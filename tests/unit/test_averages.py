@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
@@ -14,6 +15,7 @@ from sde_engine.kernel import Hyper
 from sde_engine.model import Model, Observable
 from sde_engine.paths import trace_of
 from sde_engine.run import Run
+from sde_engine.stats.averages import batch_error
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing import assert_within
 
@@ -145,6 +147,47 @@ def test_the_error_of_a_mean_is_the_scatter_of_repeated_runs() -> None:
         found = measure(BOWL, Sgd(), Hyper(0.2), Run(128, seed, updates=200))
         pulls.append(float(found["x0"] / found["x0_stderr"]))
     assert abs(np.mean(np.square(pulls)) - 1.0) < 4.0 * np.sqrt(2.0 / 64)
+
+
+def pulls_of_few_paths(paths: int, windows: int, memory: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean / error with joined and with single windows of 1000 stationary records; memory in windows."""
+    rng, looks = np.random.default_rng(5), 20
+    decay = np.exp(-1.0 / (memory * looks))
+    noise = np.sqrt(1.0 - decay**2) * rng.normal(size=(windows * looks, paths, 1000))
+    noise[0] /= np.sqrt(1.0 - decay**2)
+    means = lfilter([1.0], [1.0, -decay], noise, axis=0).reshape(windows, looks, paths, -1).mean(axis=1)
+    centre, count = means.mean(axis=(0, 1)), windows * paths
+    single = np.sqrt(np.sum((means - centre) ** 2, axis=(0, 1)) * count / (count - 1.0))
+    return centre * count / batch_error(means - centre), centre * count / single
+
+
+@pytest.mark.parametrize(
+    ("paths", "windows", "memory"), [(1, 8, 0.1), (2, 8, 0.3), (4, 8, 1.0), (4, 64, 1.5), (7, 8, 3.0)]
+)
+def test_windows_of_few_paths_are_joined_until_they_are_independent(paths: int, windows: int, memory: float) -> None:
+    """Pulls have variance 1 from 160 down to 10 effective samples; with single windows they are up to 2.3 wide."""
+    joined, single = pulls_of_few_paths(paths, windows, memory)
+    assert 0.85 < np.sqrt(np.mean(joined**2)) < 1.2
+    assert np.sqrt(np.mean(single**2)) > 1.2
+
+
+@pytest.mark.parametrize(("paths", "updates"), [(1, 8000), (4, 1500)])
+def test_the_errors_of_a_few_paths_are_the_scatter_of_repeated_runs(paths: int, updates: int) -> None:
+    """Mean and variance of a quadratic under SGD, eta = 0.1: 150 seeds."""
+    exact, pulls = 0.1 / 1.9, []
+    for seed in range(150):
+        found = measure(BOWL, Sgd(), Hyper(0.1), Run(paths, seed, updates=updates))
+        pulls.append([found["x0"] / found["x0_stderr"], (found["x0_variance"] - exact) / found["x0_variance_stderr"]])
+    widths = np.sqrt(np.nanmean(np.square(pulls), axis=0))
+    assert np.all((widths > 0.85) & (widths < 1.2)), widths
+    assert np.isfinite(pulls).mean() > 0.95
+
+
+def test_a_record_that_is_short_beside_its_correlation_gives_no_error() -> None:
+    found = measure(BOWL, Sgd(), Hyper(0.01), Run(4, 6, updates=400))  # 2 relaxation times, 4 effective samples
+    assert np.isnan(found["x0_stderr"])
+    assert np.isnan(found["x0_variance_stderr"])
+    assert np.isfinite(found["x0"])
 
 
 def test_few_paths_take_their_windows_as_units_and_one_unit_gives_no_error() -> None:
