@@ -100,13 +100,22 @@ def _points(model: Model, place: Support, axes: list[NDArray]) -> NDArray:
     return place.direction[:, None] * r
 
 
-def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: Any) -> "xarray.Dataset":
-    """Return loss and entropic loss along any curve or over any plane of points.
+def profile(
+    model: Model, hyper: Hyper, theta: ArrayLike, *, law: Any = None, **as_entropic_loss: Any
+) -> "xarray.Dataset":
+    """Return loss and entropic loss along any curve or over any plane of points, and the potential of a law there.
 
     Parameters
     ----------
     theta : (d, n) points of a curve, or (d, n, m) of a plane, ...
+    law : of this model, with a density: adds its effective potential -T ln p as `potential`, with `potential_error`, at
+        the values that its variables have at the points; straight between those where it is known, NaN beyond them
     as_entropic_loss : keyword arguments of `entropic_loss`
+
+    Raises
+    ------
+    SpecError : points of another shape, or a law of other variables
+    Incompatible : a network, or a law without a density
     """
     import xarray
 
@@ -125,7 +134,20 @@ def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: An
         "theta": (("component", *dims), points, {"long_name": "point", "units": "1"}),
     }
     attrs = {"model": model.name, **hyper._asdict()}
-    return xarray.Dataset(data, coords={"component": list(model.components)}, attrs=attrs)
+    found = xarray.Dataset(data, coords={"component": list(model.components)}, attrs=attrs)
+    return found if law is None else found.assign(_along(model, points, dims, law))
+
+
+def _along(model: Model, points: NDArray, dims: tuple[str, ...], law: Any) -> "dict[str, xarray.DataArray]":
+    """Return the effective potential of a law and its error at points (d, ...)."""
+    import xarray
+
+    effective = effective_potential(law)
+    at = {}
+    for name in map(str, effective["potential"].dims):
+        values = model.observable(name).formula(tuple(points), model.params) + np.zeros(points.shape[1:])
+        at[name] = xarray.DataArray(values, dims=dims)
+    return {name: effective[name].interp(at).drop_vars(list(at)) for name in ("potential", "potential_error")}
 
 
 def orbit_profile(

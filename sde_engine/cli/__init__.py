@@ -1,7 +1,6 @@
 """The command line: every command is one call of a public function.
 
-Exit codes: 0 done, 1 a bug of ours, 2 bad input and nothing written, 3 finished but some cells failed, 4 interrupted
-(the same command goes on), 5 damaged data.
+Exit codes: 0 done, 1 a bug of ours, 2 bad input, 3 some cells failed, 4 stopped (the same call goes on), 5 damaged data.
 """
 
 import json

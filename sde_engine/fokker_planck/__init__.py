@@ -6,7 +6,8 @@ sphere     the latitude on a sphere that is never left, for scale-invariant loss
 stencil    any diffusion tensor as non-negative weights of lattice directions
 flux       rates along one edge, fitted to a force or around a known law
 generator  jumps between cells: conservative, positive, exact at detailed balance
-solve      stationary and quasi-stationary laws, their residual and error
+solve      stationary and quasi-stationary laws and their residual
+resolution their error, from half the resolution
 passage    mean first passage times, committors, relaxation rates
 current    probability current, entropy production, area rates
 """
@@ -25,8 +26,8 @@ from sde_engine.fokker_planck.grid import Grid as Grid
 from sde_engine.fokker_planck.passage import committor as committor
 from sde_engine.fokker_planck.passage import mean_first_passage_time as mean_first_passage_time
 from sde_engine.fokker_planck.passage import relaxation_rates as relaxation_rates
+from sde_engine.fokker_planck.resolution import half_resolution_error as half_resolution_error
 from sde_engine.fokker_planck.solve import GridLaw as GridLaw
-from sde_engine.fokker_planck.solve import half_resolution_error as half_resolution_error
 from sde_engine.fokker_planck.solve import quasi_stationary_law as quasi_stationary_law
 from sde_engine.fokker_planck.solve import stationary_law as stationary_law
 from sde_engine.fokker_planck.solve import stationary_laws as stationary_laws

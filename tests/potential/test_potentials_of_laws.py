@@ -148,3 +148,18 @@ def test_without_noise_there_is_no_temperature() -> None:
         ito_potential(STORED, full, [0.1, 0.2], sampling="without_replacement")
     with pytest.raises(Incompatible, match="is a flow without noise: T = 0"):
         stationary(STORED, full, method="ensemble", dynamics=sde.GradientFlow(), seed=1)
+
+
+def test_the_potential_of_a_law_along_a_curve_is_that_of_its_density_there() -> None:
+    """On a bowl p = N(0, S) in the plane, so -T ln p = T x^T S^-1 x / 2 along any curve, an ellipse for one."""
+    model = sde.load_model("quadratic", hessian=[[1.0, 0.2], [0.2, 3.0]], covariance=[[1.0, 0.3], [0.3, 2.0]])
+    hyper, angle = sde.Hyper(0.2), np.linspace(0.0, 6.0, 25)
+    law = stationary(model, hyper, method="closed_form")
+    curve = np.array([0.6 * np.cos(angle), 0.3 * np.sin(angle)])
+    found = sde.profile(model, hyper, curve, law=law)["potential"].values
+    inverse = np.linalg.inv(law.dataset.attrs["covariance"].reshape(2, 2))
+    exact = 0.5 * hyper.temperature * np.einsum("in,ij,jn->n", curve, inverse, curve)
+    assert np.abs(found - exact).max() < 2e-3 * exact.max()
+    assert np.abs(found - 1.02 * exact).max() > 5e-3 * exact.max()
+    far = sde.profile(model, hyper, 100.0 * curve, law=law)
+    assert np.isnan(far["potential"]).all()
