@@ -5,7 +5,8 @@ equation   drift and diffusion matrix of a model, of a model on an invariant lin
 stencil    any diffusion tensor as non-negative weights of lattice directions
 flux       rates along one edge, fitted to a force or around a known law
 generator  jumps between cells: conservative, positive, exact at detailed balance
-solve      stationary and quasi-stationary laws, their residual and error
+solve      stationary and quasi-stationary laws and their residual
+resolution their errors, from half the resolution
 passage    mean first passage times, committors, relaxation rates
 current    probability current, entropy production, area rates
 """
@@ -17,8 +18,8 @@ from sde_engine.fokker_planck.generator import Generator as Generator
 from sde_engine.fokker_planck.generator import generator as generator
 from sde_engine.fokker_planck.grid import Axis as Axis
 from sde_engine.fokker_planck.grid import Grid as Grid
+from sde_engine.fokker_planck.resolution import half_resolution_error as half_resolution_error
 from sde_engine.fokker_planck.solve import GridLaw as GridLaw
-from sde_engine.fokker_planck.solve import half_resolution_error as half_resolution_error
 from sde_engine.fokker_planck.solve import quasi_stationary_law as quasi_stationary_law
 from sde_engine.fokker_planck.solve import stationary_law as stationary_law
 from sde_engine.fokker_planck.solve import stationary_laws as stationary_laws

@@ -1,4 +1,4 @@
-"""Stationary and quasi-stationary laws on a grid, with residual, mass balance and a half-resolution error.
+"""Stationary and quasi-stationary laws on a grid, with residual and mass balance.
 
 The null vector of the generator is found by a sparse LU with one mass fixed and normalised afterwards: every
 operation of that LU adds numbers of one sign, so no cell can come out negative. On a line without absorbing ends the
@@ -24,7 +24,6 @@ _COARSEST = 8  # cells an axis of the coarsest grid that serves a finer one as i
 _REPEATS, _SETTLED = 8, 1e-3  # a law serves as its own reference until it moves by less than this (L1)
 _REVERSIBLE = 1e-5  # net flow along an edge over the largest gross one up to which a law counts as reversible
 _REPEATED = 20_000  # cells up to which it does: a finer grid's reference is good enough
-_RAISED = 1e-6  # share of the mass in cells of raised diffusion from which the error of a law is of first order
 _REFERENCE_FLOOR = 1e-3  # the fixed cell is exchanged for the fullest one if it carries less than this share of it
 
 
@@ -261,41 +260,3 @@ def _outside(mass: NDArray, grid: Grid) -> tuple[tuple[float, float], ...]:
             pair.append(float(tail) if end == "reflecting" else 0.0)
         found.append((pair[0], pair[1]))
     return tuple(found)
-
-
-def coarse_law(law: GridLaw) -> GridLaw:
-    """Return the law on half as many cells along each axis, by the same scheme; of several the one that fills most."""
-    if law.coarse is not None:
-        return law.coarse
-    equation, grid = law.generator.equation, law.grid.coarser()
-    if grid.is_closed:
-        return max(stationary_laws(equation, grid), key=lambda one: int(np.sum(one.mass > 1e-300)))
-    return quasi_stationary_law(equation, grid)
-
-
-def resolution_divisor(law: GridLaw, coarse: GridLaw) -> float:
-    """Return what |f(h) - f(r h)| is to be divided by for the error of f(h): r^2 - 1, or r - 1 where D is raised.
-
-    The error is c h^2 (Richardson), which bounds that of a higher order; artificial diffusion makes it c h.
-    """
-    ratio = min(fine / rough for fine, rough in zip(law.grid.shape, coarse.grid.shape, strict=True))
-    is_raised = float(law.mass.ravel()[law.generator.raised > 0.0].sum()) > _RAISED
-    return ratio - 1.0 if is_raised else ratio**2 - 1.0
-
-
-def half_resolution_error(law: GridLaw, functions: dict[str, Callable[..., NDArray]]) -> dict[str, float]:
-    """Return the error of the mean of each function and, as "density", of the law (L1), from half the resolution."""
-    coarse = coarse_law(law)
-    divisor = resolution_divisor(law, coarse)
-    errors = {
-        name: abs(law.expectation(function) - coarse.expectation(function)) / divisor
-        for name, function in functions.items()
-    }
-    errors["density"] = float(np.sum(density_error(law, coarse) * law.grid.volumes))
-    return errors
-
-
-def density_error(law: GridLaw, coarse: GridLaw) -> NDArray:
-    """Return the error of the density at every node, from a law of lower resolution."""
-    rough = np.exp(refined(coarse, law.grid)).reshape(law.grid.shape)
-    return np.abs(law.density - rough) / resolution_divisor(law, coarse)

@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 
 from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, generator, quasi_stationary_law, stationary_laws
-from sde_engine.fokker_planck.solve import coarse_law, density_error
+from sde_engine.fokker_planck.resolution import coarse_law, density_error
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
 from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, ray_grid

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from sde_engine.fokker_planck import GridLaw
-from sde_engine.fokker_planck.solve import resolution_divisor
+from sde_engine.fokker_planck.resolution import resolution_divisor
 from sde_engine.stationary_law.law import PROBABILITIES, Line
 from sde_engine.stationary_law.support import Support
 from sde_engine.theory.root_finding import find_root
