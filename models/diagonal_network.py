@@ -4,7 +4,8 @@
     l(theta; x, y) = (v x - y)^2 / 2,   grad_kl L = (b1 v - b2) prod_{m != l} u_km,   C = g(v) J J^T, rank one
 
 with J_kl = dv / du_kl and the data moments of `two_layer_scalar`, which is depth 1, width 1. For depth >= 2 there is
-no critical temperature without weight decay, and with it the learned state is only metastable.
+no critical temperature without weight decay, and with it the learned state is only metastable: where noise is weak
+it outlives any run, whose verdict is then "learned".
 
 Units: all dimensionless; time is eta * (number of updates).
 
@@ -23,6 +24,7 @@ from sde_engine.errors import SpecError
 from sde_engine.model import Formula, Model, Observable
 from sde_engine.theory import diagonal, moments
 from sde_engine.theory.density import mirrored
+from sde_engine.values import is_whole
 
 _LARGEST = 16
 
@@ -117,7 +119,7 @@ def MODEL(
     standardise: bool = False,
 ) -> Model:
     """Return the network with `depth` >= 1 hidden factors and `width` >= 1 units; data as in `sde_engine.data`."""
-    if not (depth == int(depth) and depth >= 1 and width == int(width) and width >= 1):
+    if not (is_whole(depth) and depth >= 1 and is_whole(width) and width >= 1):
         raise SpecError(f"depth is {depth!r} and width is {width!r}; whole numbers of 1 or more are accepted")
     depth, width = int(depth), int(width)
     if width * (depth + 1) > _LARGEST:

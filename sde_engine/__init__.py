@@ -1,14 +1,19 @@
 """SGD as a Langevin equation with state-dependent noise, beside SGD itself.
 
-The names of this module are the public ones. They are imported when they are first used, so that `import sde_engine`
-and `sde-engine --help` load neither numba nor JAX nor xarray.
+The names of this module are the public ones; some of them are modules with more. They are imported when they are first
+used, so that `import sde_engine` and `sde-engine --help` load neither numba nor JAX nor xarray.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sde_engine import alignment as alignment
+    from sde_engine import convergence as convergence
+    from sde_engine import current as current
+    from sde_engine import fokker_planck as fokker_planck
     from sde_engine import plot as plot
+    from sde_engine import symmetry as symmetry
     from sde_engine.discovery import list_models as list_models
     from sde_engine.discovery import load_model as load_model
     from sde_engine.dynamics.entropic_flow import EntropicFlow as EntropicFlow
@@ -27,6 +32,8 @@ if TYPE_CHECKING:
     from sde_engine.model import Examples as Examples
     from sde_engine.model import Model as Model
     from sde_engine.model import Observable as Observable
+    from sde_engine.network import families as families
+    from sde_engine.network import sharpness as sharpness
     from sde_engine.network.declaration import Isometry as Isometry
     from sde_engine.network.declaration import Symmetry as Symmetry
     from sde_engine.network.declaration import Translation as Translation
@@ -46,6 +53,7 @@ if TYPE_CHECKING:
     from sde_engine.sweep import Sweep as Sweep
     from sde_engine.symmetry import balance as balance
     from sde_engine.symmetry import charges as charges
+    from sde_engine.theory.quadratic import relaxation_spectrum as relaxation_spectrum
     from sde_engine.transfer_operator import relaxation as relaxation
 
 __version__ = "0.1.0"
@@ -87,16 +95,29 @@ _HOME = {
     "lyapunov": "stability",
     "open_results": "store",
     "relaxation": "transfer_operator",
+    "relaxation_spectrum": "theory.quadratic",
     "run_sweep": "runner",
     "simulate": "ensemble",
 }
 
-__all__ = [*sorted(_HOME), "plot"]
+# Rooms with public names of their own.
+_ROOMS = {
+    "alignment": "alignment",
+    "convergence": "convergence",
+    "current": "current",
+    "families": "network.families",
+    "fokker_planck": "fokker_planck",
+    "plot": "plot",
+    "sharpness": "network.sharpness",
+    "symmetry": "symmetry",
+}
+
+__all__ = sorted([*_HOME, *_ROOMS])
 
 
 def __getattr__(name: str) -> Any:
-    if name == "plot":
-        return import_module("sde_engine.plot")
+    if name in _ROOMS:
+        return import_module(f"sde_engine.{_ROOMS[name]}")
     if name in _HOME:
         return getattr(import_module(f"sde_engine.{_HOME[name]}"), name)
     raise AttributeError(f"module 'sde_engine' has no attribute {name!r}")

@@ -3,7 +3,7 @@
 The two runs see the same Brownian paths (an increment over dt is the sum of two over dt / 2), so their difference is
 known far better than either average. With an error of order p in dt, the run at dt is off by
 (coarse - fine) 2^p / (2^p - 1), and (2^p fine - coarse) / (2^p - 1) is of the next order: Talay and Tubaro's
-2 Euler(dt / 2) - Euler(dt).
+2 Euler(dt / 2) - Euler(dt). The order is that of stationary averages: a run must have forgotten its start.
 
 Schemes that choose their steps are run again with half the tolerance and half the longest step; their steps are of the
 order of the tolerance, and the two runs are not coupled.
@@ -27,6 +27,7 @@ from sde_engine.components import add, halves, scale
 from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Hyper, Kernel, check_hyper
 from sde_engine.model import Model
+from sde_engine.observed import Observed, observed
 from sde_engine.paths import trace_of
 from sde_engine.run import Run
 from sde_engine.stats.averages import MIN_UNITS, deviations
@@ -206,6 +207,11 @@ def _measured(
         raise SpecError("histograms have no solver error here; give observables")
     hyper = check_hyper(hyper)
     kernel, order = dynamics.kernel(model, hyper), dynamics.accuracy(model)
+    if np.isinf(order):
+        raise Incompatible(
+            f"{label(dynamics)} is exact in law at every dt, so there is no solver's error to measure or to lower; use "
+            "simulate without a tolerance"
+        )
     coupled = kernel.size is None
     pair = (_Coupled(dynamics, False), _Coupled(dynamics, True)) if coupled else (dynamics, _halved(dynamics, kernel))
     threads = threads or os.cpu_count() or 1
@@ -213,7 +219,8 @@ def _measured(
         trace_of(model, one, hyper, run, threads=threads, backend=backend, points=points) for one in pair
     )
     attributes = {"model": model.name, "dynamics": label(dynamics), "dt": clock.dt, "order": order, "time": clock.end}
-    return _compared(model, run, coarse, fine, order), attributes
+    seen = observed(model, run, kernel.width, kernel.motion)
+    return _compared(seen, coarse, fine, order), attributes
 
 
 class _PathMeans(NamedTuple):
@@ -233,13 +240,13 @@ def _path_means(trace: Trace) -> _PathMeans:
     return _PathMeans(sums.origin[:, None] + first, square - 2.0 * centre * first + centre * centre)
 
 
-def _compared(model: Model, run: Run, coarse: Trace, fine: Trace, order: float) -> dict[str, Quantity]:
+def _compared(seen: tuple[Observed, ...], coarse: Trace, fine: Trace, order: float) -> dict[str, Quantity]:
     exit_time = np.minimum(coarse.diverged_at, fine.diverged_at)  # a pair counts if both of its paths survive
     at_dt, at_half = (_path_means(trace._replace(diverged_at=exit_time)) for trace in (coarse, fine))
     share = 2.0**order / (2.0**order - 1.0)
     found: dict[str, Quantity] = {}
-    for k, name in enumerate(run.names(model)):
-        unit = model.observable(name).units
+    for k, (name, observable, _) in enumerate(seen):
+        unit = observable.units
         found |= _with_errors(name, unit, at_dt.first[k], share * (at_dt.first[k] - at_half.first[k]))
         square = f"{unit}2" if unit != "1" else "1"
         found |= _with_errors(

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import f
 
 from sde_engine.errors import SpecError
 from sde_engine.pairs import Pairs as Pairs
@@ -27,12 +28,16 @@ class PairCurrent(NamedTuple):
     ----------
     area_rate, area_rate_stderr : (d, d), antisymmetric
     entropy_production, entropy_production_stderr : per unit of t, of the Gaussian chain with the pairs' covariance
+    p_value : of detailed balance, under which all area rates are 0: the probability of rates as large as these or
+        larger (Hotelling's T^2). A small one refutes detailed balance; a large one is no proof, a current may leave the
+        area rates 0. NaN in one dimension, which has no area, and from seven on, too many for the groups
     """
 
     area_rate: NDArray
     area_rate_stderr: NDArray
     entropy_production: float
     entropy_production_stderr: float
+    p_value: float
 
 
 def pair_current(before: ArrayLike, after: ArrayLike, *, time: float) -> PairCurrent:
@@ -61,7 +66,8 @@ def pair_current(before: ArrayLike, after: ArrayLike, *, time: float) -> PairCur
     left_out = [_rates((sums.sum(axis=0) - s) / (n - c), d, time) for s, c in zip(sums, counts, strict=True)]
     area, area_error = _jackknife(whole[0], np.array([part[0] for part in left_out]))
     entropy, entropy_error = _jackknife(np.asarray(whole[1]), np.array([part[1] for part in left_out]))
-    return PairCurrent(area, area_error, float(entropy), float(entropy_error))
+    p_value = _hotelling(np.array([part[0] for part in left_out]))
+    return PairCurrent(area, area_error, float(entropy), float(entropy_error), p_value)
 
 
 def _rates(second: NDArray, d: int, time: float) -> tuple[NDArray, float]:
@@ -78,3 +84,15 @@ def _jackknife(whole: NDArray, left_out: NDArray) -> tuple[NDArray, NDArray]:
     mean = left_out.mean(axis=0)
     error = np.sqrt((GROUPS - 1.0) / GROUPS * np.sum((left_out - mean) ** 2, axis=0))
     return GROUPS * whole - (GROUPS - 1.0) * mean, error
+
+
+def _hotelling(left_out: NDArray) -> float:
+    """Return the p-value of antisymmetric (GROUPS, d, d) rates being 0 on average, from the jackknife's pseudo-values."""
+    each = left_out[:, *np.triu_indices(left_out.shape[1], 1)]
+    count = each.shape[1]
+    if not 0 < count < GROUPS:
+        return float("nan")
+    values = GROUPS * each.mean(axis=0) - (GROUPS - 1.0) * each
+    mean, spread = values.mean(axis=0), np.atleast_2d(np.cov(values.T))
+    square = GROUPS * mean @ np.linalg.solve(spread, mean)
+    return float(f.sf(square * (GROUPS - count) / (count * (GROUPS - 1.0)), count, GROUPS - count))

@@ -82,7 +82,7 @@ def scalar_data(
         return DataLaw(ScalarData(*moments.gaussian(target, noise, scale), **values), Examples("normal", 2), _drawn)
     pairs = diabetes(feature) if law == "diabetes" else read_table(table)
     if standardise or law == "diabetes":
-        pairs = _standardised(pairs)
+        pairs = standardised(pairs)
     known = moments.of_table(pairs[:, 0], pairs[:, 1])
     params = ScalarData(*known, target=known.b2 / known.b1 if known.b1 else 0.0, noise=0.0, scale=1.0)
     return DataLaw(params, Examples("table", 2, pairs), _stored)
@@ -106,17 +106,18 @@ def _diabetes() -> tuple[np.ndarray, np.ndarray, list[str]]:
     return found.data, found.target, list(found.feature_names)
 
 
-def diabetes(feature: str) -> np.ndarray:
-    """Return (442, 2): one measurement of each patient and the progression of the disease a year later.
+def diabetes(*features: str) -> np.ndarray:
+    """Return (442, n + 1): n measurements of each patient and the progression of the disease a year later.
 
     References
     ----------
     Efron, B., Hastie, T., Johnstone, I. and Tibshirani, R. (2004). Least angle regression. Ann. Statist. 32, 407-499.
     """
     data, target, names = _diabetes()
-    if feature not in names:
-        raise SpecError(unknown("feature of the diabetes data", feature, names))
-    return np.column_stack([data[:, names.index(feature)], target])
+    for feature in features:
+        if feature not in names:
+            raise SpecError(unknown("feature of the diabetes data", feature, names))
+    return np.column_stack([data[:, [names.index(feature) for feature in features]], target])
 
 
 def read_table(table: Any) -> np.ndarray:
@@ -174,8 +175,9 @@ def _number(name: str, value: Any) -> float:
     return number
 
 
-def _standardised(pairs: np.ndarray) -> np.ndarray:
-    deviation = pairs.std(axis=0)
+def standardised(table: np.ndarray) -> np.ndarray:
+    """Return the table with the mean of each column subtracted and its standard deviation divided out."""
+    deviation = table.std(axis=0)
     if not np.all(deviation > 0.0):
         raise SpecError("a column of the table is constant and cannot be standardised; give another column")
-    return np.ascontiguousarray((pairs - pairs.mean(axis=0)) / deviation)
+    return np.ascontiguousarray((table - table.mean(axis=0)) / deviation)

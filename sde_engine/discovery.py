@@ -97,6 +97,8 @@ def _maker(name: str) -> Any:
         if name not in list_models():
             raise SpecError(unknown("model", name, list_models()))
         return import_module(f"sde_engine.models.{name}").MODEL
+    if not all(part.isidentifier() for part in module.split(".")):
+        raise SpecError(f"model is {name!r}; a name is accepted, such as 'two_layer_scalar' or 'package.module:MODEL'")
     if module == "__main__":
         raise SpecError(f"model {name!r} lives in a script that is running; put it in a module that can be imported")
     try:

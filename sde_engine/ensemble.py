@@ -5,6 +5,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,17 +15,20 @@ from sde_engine.backends import choice
 from sde_engine.backends.trace import Clock, Trace, empty_trace
 from sde_engine.convergence import refinement
 from sde_engine.errors import SpecError
-from sde_engine.kernel import Dynamics, Hyper
+from sde_engine.kernel import Dynamics, Hyper, Motion
 from sde_engine.kinds import is_network
 from sde_engine.model import Model
+from sde_engine.observed import observed, velocities
 from sde_engine.paths import trace_of
 from sde_engine.run import Run
 from sde_engine.stats.averages import averages
 from sde_engine.stats.fate import exits, fate
 from sde_engine.stats.histogram import Histogram, densities, layout
 from sde_engine.stats.mixing import mixing
+from sde_engine.stats.motion import kinetic_temperature
 from sde_engine.stats.quantity import Quantity, dataset
 from sde_engine.stepping import kernel_of, refuse_for_formulas
+from sde_engine.store.single import refuse_unwritable
 from sde_engine.values import check_positive_or_none, check_whole, listed, path_of
 
 if TYPE_CHECKING:
@@ -33,16 +37,28 @@ if TYPE_CHECKING:
     from sde_engine.network.model import NetworkModel
 
 
-def quantities(model: Model, run: Run, trace: Trace, clock: Clock) -> dict[str, Quantity]:
-    """Return every statistic of a trace by name."""
-    names = run.names(model)
-    units = tuple(model.observable(name).units for name in names)
-    bins, starts = layout(run.histograms, names), len(model.starts(model.params))
+def quantities(
+    model: Model,
+    run: Run,
+    trace: Trace,
+    clock: Clock,
+    motion: Motion | None = None,
+    points: np.ndarray | None = None,
+) -> dict[str, Quantity]:
+    """Return every statistic of a trace by name; the paths started around `points` (M, d), None: the model's own."""
+    seen = observed(model, run, len(trace.final), motion)
+    names = tuple(one.name for one in seen)
+    units = tuple(one.observable.units for one in seen)
+    bins = layout(run.histograms, names)
+    starts = np.array(model.starts(model.params)) if points is None else points
+    places = () if motion is None else tuple(names.index(name) for name in velocities(model) if name in names)
+    whole = motion is not None and len(places) == model.dim
     return (
         averages(trace, clock, names, units)
-        | mixing(trace, names, starts)
+        | mixing(trace, names, len(starts))
         | fate(trace, clock, model.dim, model.symmetric_origin, starts)
         | densities(trace.diverged_at, trace.histogram, run.histograms, bins)
+        | (kinetic_temperature(trace, places, motion.masses) if motion is not None and whole else {})
     )
 
 
@@ -54,6 +70,7 @@ def measure(
         from sde_engine.network.results import measure_network
 
         return measure_network(model, dynamics, hyper, run)
+    run = replace(run, observables=run.names(model))  # a sweep stores the same of all its dynamics
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads)
     found = {name: quantity.value for name, quantity in quantities(model, run, trace, clock).items()}
     return found | {"duration": np.asarray(clock.end)}
@@ -115,15 +132,18 @@ def simulate(
     every, evaluate, snapshots : for networks only, see `sde_engine.network.run.Options`
     tolerance : halve the solver's step until its error is below so many standard errors of every average (1 is a good
         choice); the attribute `verdict` says so, or what stood in the way. Not for networks, nor for discrete dynamics
-    checkpoint : file that keeps what is done; a run that finds its own goes on from there, to the same bits
+    checkpoint : file that keeps what is done, written every 20 seconds; a run that finds its own goes on from there, to the
+        same bits. Paths that choose their own steps, and flows on "diffrax", begin a block anew that was under way
     progress : called with the parts of the run that are done and all of them
 
     Returns
     -------
     xarray.Dataset
-        For every observable f: `f`, `f_variance`, their `_stderr`, `f_ess`, `f_rhat`; fractions diverged and
-        collapsed; densities; with a tolerance `f_solver_error` and its `_stderr`; for every path its `f_final` value and
-        the clock `diverged_at`. A network's observables are loss, gradient and norm squares, charges and their parts,
+        For every observable f: `f`, `f_variance`, their `_stderr`, `f_ess`, `f_rhat`, and of every two the covariance;
+        dynamics with momentum add every `velocity_<component>` to them, and `kinetic_temperature` (unless `observables`
+        names what is followed; velocities may be named there); fractions diverged and collapsed; densities; with a
+        tolerance `f_solver_error` and its `_stderr`; for every path its `f_final` value and the clock `diverged_at`. A
+        network's observables are loss, gradient and norm squares, charges and their parts,
         and its own, each also over time (`f_trace`); `theta_final` (paths, P) are its parameters.
 
     Raises
@@ -131,7 +151,7 @@ def simulate(
     SpecError, Incompatible : in words, before anything is compiled
     StoreError, CorruptData : a checkpoint of another run, or an unreadable one
     """
-    kernel_of(model, dynamics, hyper)
+    kernel = kernel_of(model, dynamics, hyper)
     run = Run(
         paths,
         seed,
@@ -143,10 +163,10 @@ def simulate(
         windows,
     )
     of_networks: dict[str, Any] = {"every": every, "evaluate": evaluate, "snapshots": snapshots}
-    keeping: dict[str, Any] = {
-        "checkpoint": None if checkpoint is None else path_of("checkpoint", checkpoint),
-        "progress": progress,
-    }
+    keeping: dict[str, Any] = {"checkpoint": None, "progress": progress}
+    if checkpoint is not None:
+        keeping["checkpoint"] = path_of("checkpoint", checkpoint)
+        refuse_unwritable(keeping["checkpoint"])
     check_positive_or_none("tolerance", tolerance)
     if threads is not None:
         check_whole("threads", threads, 1, 4096)
@@ -155,11 +175,7 @@ def simulate(
     if is_network(model):
         from sde_engine.network.results import simulate_network
 
-        if backend not in (None, "jax") or threads is not None or tolerance is not None:
-            raise SpecError(
-                f"backend is {backend!r}, threads is {threads!r} and tolerance is {tolerance!r}; a network runs on 'jax' "
-                "and its own threads, with the step that it is given"
-            )
+        _refuse_for_networks(backend=None if backend == "jax" else backend, threads=threads, tolerance=tolerance)
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
     backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
@@ -172,7 +188,8 @@ def simulate(
         )
         errors = {name: quantity for name, quantity in refined.items() if "_solver_error" in name}
     trace, clock = trace_of(model, dynamics, hyper, run, threads=threads, backend=backend, points=points, **keeping)
-    found = quantities(model, run, trace, clock) | errors | _per_path(model, run, trace)
+    motion = kernel.motion
+    found = quantities(model, run, trace, clock, motion, points) | errors | _per_path(model, run, trace, motion)
     return dataset(found, said | _attributes(model, dynamics, hyper, run, clock, backend))
 
 
@@ -201,16 +218,24 @@ def compare(
     return joined
 
 
-def _per_path(model: Model, run: Run, trace: Trace) -> dict[str, Quantity]:
-    theta = tuple(trace.final[: model.dim])
+def _refuse_for_networks(**given: Any) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise SpecError(
+                f"{name} is {value!r}, but a network runs on 'jax' and its threads, with the step that it is given; "
+                f"leave {name} out"
+            )
+
+
+def _per_path(model: Model, run: Run, trace: Trace, motion: Motion | None) -> dict[str, Quantity]:
+    state = tuple(trace.final)
     values = {}
     with np.errstate(all="ignore"):
-        for name in run.names(model):
-            formula = model.observable(name).formula
+        for name, observable, scale in observed(model, run, len(state), motion):
             values[f"{name}_final"] = Quantity(
-                formula(theta, model.params) + np.zeros(run.paths),
+                scale * observable.formula(state, model.params) + np.zeros(run.paths),
                 f"{name} at the end, or at the exit of a path",
-                model.observable(name).units,
+                observable.units,
                 ("path",),
             )
     return values | exits(trace.diverged_at)
@@ -244,6 +269,6 @@ def _start_points(model: Model, start: Any) -> np.ndarray:
         raise SpecError(
             f"start is {start!r}; one state of {model.dim} numbers or a list of states is accepted"
         ) from None
-    if points.ndim != 2 or points.shape[1] != model.dim or not np.isfinite(points).all():
+    if points.ndim != 2 or points.shape[1] != model.dim or not len(points) or not np.isfinite(points).all():
         raise SpecError(f"start has shape {points.shape}; finite states of {model.dim} numbers each are accepted")
     return points

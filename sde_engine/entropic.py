@@ -36,6 +36,7 @@ from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.kinds import formulas, is_network
 from sde_engine.model import Model
+from sde_engine.values import is_finite, numbers_of, positive_factors
 
 if TYPE_CHECKING:
     from sde_engine.network.model import NetworkModel
@@ -46,7 +47,7 @@ def matching_coefficient(steps: float) -> float:
 
     n = infinity gives 1/4. arXiv:2505.12387 to leading order; the n dependence is derived here.
     """
-    if not steps >= 1.0:
+    if not ((steps == inf or is_finite(steps)) and steps >= 1.0):
         raise SpecError(f"steps is {steps!r}; a number of 1 or more (or infinity) is accepted")
     return 0.25 * (1.0 - 1.0 / steps) if steps < inf else 0.25
 
@@ -135,7 +136,7 @@ def _entropy_gradient(model: Model) -> Any:
 def _settings(
     model: Model, hyper: Hyper, sampling: Sampling, momentum: float, steps: float, decay_inside: bool
 ) -> tuple[NDArray, NDArray, float, float, float]:
-    if not 0.0 <= momentum < 1.0:
+    if not (is_finite(momentum) and 0.0 <= momentum < 1.0):
         raise SpecError(f"momentum is {momentum!r}; a number from 0 up to but not including 1 is accepted")
     if momentum and (sampling == "epoch" or steps < inf):
         raise Incompatible(
@@ -169,10 +170,8 @@ def _checked(
     model: Model, hyper: Hyper, theta: ArrayLike, preconditioner: ArrayLike | None
 ) -> tuple[NDArray, NDArray, Hyper]:
     model = formulas(model, "this entropic loss")
-    hyper, theta = check_hyper(hyper), np.asarray(theta, dtype=float)
+    hyper, theta = check_hyper(hyper), numbers_of("theta", theta, f"an array of {model.dim} components")
     if theta.shape[:1] != (model.dim,):
         raise SpecError(f"theta has shape {theta.shape}; {model.dim} components first are accepted")
-    factors = np.ones(model.dim) if preconditioner is None else np.asarray(preconditioner, dtype=float)
-    if factors.shape != (model.dim,) or not np.all(factors > 0.0):
-        raise SpecError(f"the preconditioner is {preconditioner!r}; {model.dim} positive factors are accepted")
+    factors = np.ones(model.dim) if preconditioner is None else positive_factors(preconditioner, model.dim)
     return theta, factors, hyper

@@ -29,12 +29,26 @@ class Hyper(NamedTuple):
 
 
 class Tolerances(NamedTuple):
-    """How a flow is solved in steps of its own choice: errors of a step, implicitly or not, up to rest or to the end."""
+    """How a flow is solved in steps of its own choice: errors of a step, implicitly or not, up to rest or to the end.
+
+    `asked` says that the caller asked for any of it, which a solver with fixed steps does not do.
+    """
 
     rtol: float
     atol: float
     implicit: bool
     steady: bool
+    asked: bool
+
+
+class Motion(NamedTuple):
+    """What the second half of a state is: `per_clock` times it is the velocity V of theta on the clock t.
+
+    Mean of sum_i masses_i V_i^2 / d is the kinetic temperature (`sde_engine.stats.motion`).
+    """
+
+    per_clock: float
+    masses: tuple[float, ...]
 
 
 class Diffusion(NamedTuple):
@@ -44,7 +58,7 @@ class Diffusion(NamedTuple):
     the path may take from this state (a function of the present only, so the Ito property holds), at most `dt`.
     `is_discrete` says that a step is an update of SGD and not a stretch of continuous time. A step that discretises an
     equation names it, so that solvers of others can take it over: `equation` and `scheme`, or `velocity` and
-    `tolerances` of a flow.
+    `tolerances` of a flow. Where settings belong to one length of step, `settings_at(dt)` returns those of another.
     """
 
     width: int
@@ -58,6 +72,8 @@ class Diffusion(NamedTuple):
     scheme: str = ""
     velocity: Callable[..., Any] | None = None
     tolerances: Tolerances | None = None
+    settings_at: Callable[[float], Any] | None = None
+    motion: Motion | None = None
 
 
 class Minibatch(NamedTuple):
@@ -76,9 +92,17 @@ class Minibatch(NamedTuple):
     period: int = 1
     weights: tuple[float, ...] = (1.0,)
     steps_per_update: int = 1
+    motion: Motion | None = None
 
 
 Kernel = Diffusion | Minibatch
+
+
+def at_step(kernel: Kernel, dt: float) -> Kernel:
+    """Return the kernel for steps of this length, which the clock may have shortened to fit the run."""
+    if isinstance(kernel, Minibatch) or kernel.settings_at is None:
+        return kernel
+    return kernel._replace(settings=kernel.settings_at(dt))
 
 
 class Dynamics(Protocol):

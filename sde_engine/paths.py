@@ -1,29 +1,31 @@
 """Paths of one model under one dynamics, run by a backend in blocks: the same bits for any number of threads.
 
-A block is the unit of work and of a checkpoint: blocks are of one size on every machine and each is a function of its own
-paths, so a run that was stopped goes on with those that are missing.
+A block is the unit of work: blocks are of one size on every machine and each is a function of its own paths. A run that
+was stopped goes on with those that are missing, and with those that were under way from where they were; paths that
+choose their own steps, and flows that diffrax solves, begin their block anew.
 """
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends import choice
-from sde_engine.backends.trace import Clock, Job, Trace, empty_trace
-from sde_engine.kernel import Dynamics, Hyper, check_hyper
+from sde_engine.backends.trace import Clock, Job, Trace, aligned, empty_trace, in_units
+from sde_engine.capacity import refuse_beyond_memory
+from sde_engine.kernel import Dynamics, Hyper, at_step, check_hyper
 from sde_engine.model import Model
+from sde_engine.observed import bins_of, observed
+from sde_engine.resume import Kept, advance
 from sde_engine.run import Run, clock_of
-from sde_engine.stats.histogram import layout
 from sde_engine.stepping import kernel_of
 from sde_engine.store import checkpoint as store
 
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
-_SECONDS = 20.0  # between two checkpoints
+_COPIES = 2  # of the records that are in memory at least: blocks as they come, and all of them joined
 
 Progress = Callable[[int, int], Any]
 
@@ -54,7 +56,7 @@ def trace_of(
     Parameters
     ----------
     points : (M, d) around which the paths start; None: the model's own
-    checkpoint : file that keeps the finished blocks of paths; a run that finds its own goes on from there
+    checkpoint : file that keeps what is done, at most `resume.SECONDS` old; a run that finds its own goes on from there
     progress : called with the number of blocks that are done and of all
 
     Raises
@@ -64,12 +66,11 @@ def trace_of(
     choice.check_name(backend)
     kernel = kernel_of(model, dynamics, hyper)
     hyper = check_hyper(hyper)
-    names = run.names(model)
-    clock, bins = clock_of(run, kernel, hyper.eta), layout(run.histograms, names)
-    formulas = tuple(model.observable(name).formula for name in names)
+    seen = observed(model, run, kernel.width, kernel.motion)
+    clock, bins = clock_of(run, kernel, hyper.eta), bins_of(run, seen)
     job = Job(
         model.params,
-        formulas,
+        tuple(one.observable.formula for one in seen),
         model.dim,
         model.symmetric_origin,
         model.examples,
@@ -77,42 +78,48 @@ def trace_of(
         clock,
         bins,
         run.seed,
+        0,
+        clock.steps,
     )
+    kernel = at_step(kernel, clock.dt)
     choice.check(backend, kernel, clock)
+    _refuse_too_many(run, empty_trace(len(seen), kernel.width, clock, bins, 1))
     points = np.array(model.starts(model.params)) if points is None else points
     block, size = choice.block_runner(backend, kernel)
     first_paths = range(0, run.paths, size)
     starts = start_states(model, run, 0, len(first_paths) * size, points)
 
-    def one(first_path: int) -> Trace:
-        state = np.zeros((kernel.width, size))
-        state[: model.dim] = starts[:, first_path : first_path + size]
-        trace = empty_trace(len(names), kernel.width, clock, bins, size)
-        block(job, kernel, first_path, state, trace)
-        return trace
+    steps, unit = clock.steps, choice.cut(backend, kernel, clock)
+    whose = (
+        {} if checkpoint is None else _identity(model, dynamics, hyper, run, backend, points) | {"paths a block": size}
+    )
+    kept = Kept(checkpoint, whose, first_paths, steps)
 
-    whose = _identity(model, dynamics, hyper, run, backend, points) if checkpoint is not None else {}
-    found = _restored(checkpoint, whose)
-    done = sum(part.final.shape[-1] for part in found) // size
-    saved = monotonic()
-    for trace in _mapped(one, first_paths[done:], threads):
-        found, done = [*found, trace], done + 1
-        if checkpoint is not None and (monotonic() - saved > _SECONDS or done == len(first_paths)):
-            found, saved = [_joined(found)], monotonic()
-            store.save(checkpoint, whose, found[0]._asdict())
+    def one(first_path: int) -> int:
+        state = aligned((kernel.width, size), 0.0)
+        state[: model.dim] = starts[:, first_path : first_path + size]
+        trace = empty_trace(len(seen), kernel.width, clock, bins, size)
+
+        def part(state: np.ndarray, trace: Trace, first: int, last: int) -> None:
+            block(job._replace(first=first, last=last), kernel, first_path, state, trace)
+
+        advance(kept, first_path, state, trace, unit, part)
+        return first_path
+
+    done = kept.finished
+    left = [first_path for first_path in first_paths if kept.found.get(first_path, (None, 0))[1] < steps]
+    for _ in _mapped(one, left, threads, kept):
+        done += 1
         if progress is not None:
             progress(done, len(first_paths))
-    whole = _joined(found)
+    whole = in_units(kept.whole(), [one.scale for one in seen])
     return Trace(*(part[..., : run.paths] for part in whole)), clock
 
 
-def _joined(parts: Sequence[Trace]) -> Trace:
-    return Trace(*(np.concatenate(fields, axis=-1) for fields in zip(*parts, strict=True)))
-
-
-def _restored(checkpoint: Path | None, whose: dict[str, Any]) -> list[Trace]:
-    arrays = None if checkpoint is None else store.restored(checkpoint, whose)
-    return [] if arrays is None else [Trace(**arrays)]
+def _refuse_too_many(run: Run, trace_of_one: Trace) -> None:
+    """Refuse, before anything is compiled, more paths than the memory can hold the records of."""
+    size = sum(part.nbytes for part in trace_of_one)
+    refuse_beyond_memory(run.paths, run.paths * size * _COPIES, "fewer observables, bins or windows")
 
 
 def _identity(
@@ -124,17 +131,17 @@ def _identity(
     table = model.examples.table
     return {
         "model": model.name,
-        "parameters": list(model.params),
+        "parameters": model.params._asdict(),
         "examples": None if table is None else store.digest(table),
         "dynamics": to_spec(dynamics),
-        "hyper": list(hyper),
+        "hyper": hyper._asdict(),
         "run": vars(run) | {"histograms": [vars(histogram) for histogram in run.histograms]},
         "backend": backend,
         "starts": store.digest(points),
     }
 
 
-def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int) -> Iterator[Trace]:
+def _mapped(function: Callable[[int], int], items: Sequence[int], threads: int, kept: Kept) -> Iterator[int]:
     """Yield the results in order."""
     if threads == 1 or len(items) < 2:
         yield from map(function, items)
@@ -144,4 +151,5 @@ def _mapped(function: Callable[[int], Trace], items: Sequence[int], threads: int
         try:
             yield from pool.map(function, items[1:])
         finally:
+            kept.stopped = True  # a block that is running ends with its part
             pool.shutdown(cancel_futures=True)

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 VERDICTS = ("learned", "collapsed", "diverged", "undecided")
 DRIFT = 4.0  # standard errors by which the mean of ln |theta| must fall in a collapse
 DEEP = float(np.log(0.05))  # level of <ln |theta|> that a collapse has passed, for states of order 1
+_OF_A_FALL = ["log_distance", "duration", "log_distance_steady_bound"]
+_OF_A_FALL += [f"log_distance_drift{end}" for end in ("_stderr", "_slowest", "_slowest_stderr")]
 MOSTLY = 0.5  # fraction of diverged paths that makes a cell a diverged one
 
 
@@ -28,12 +30,24 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
         the mean of ln |theta| of the surviving paths falls by more than 4 standard errors, has not slowed down, and
         falls for every start (where phases coexist, some do and others do not)
     learned
-        paths from all starts agree (the cell is `converged`) and it does not fall
+        the cell is `converged` and not collapsed: paths from all starts agree (R-hat <= 1.01 of every observable, 400
+        effective samples), and the mean of ln |theta|, where it is measured, moves by less than 4 of its standard
+        errors or by less than 0.05 in the whole run
     undecided
-        anything else: critical slowing down, or a run that was too short
+        anything else: critical slowing down, a run that was too short, or too few paths to tell
+
+    All of it is what the run saw. A metastable state reads learned if it outlives the run and no start lies in the
+    basin of another: with two hidden layers and more (`diagonal_network`, depth >= 2) and weight decay the origin
+    attracts at every temperature, so learned says there that no path had left yet. `stationary` and `relaxation` have
+    the rates; `simulate(start=...)` near the symmetric state shows whether it attracts.
+
+    Raises
+    ------
+    SpecError : what is no result of a sweep
     """
     import xarray
 
+    _refuse_other_data(results)
     diverged = results["diverged_fraction"] >= MOSTLY
     if "log_distance_drift" in results:
         drift, error = results["log_distance_drift"], results["log_distance_drift_stderr"]
@@ -52,8 +66,23 @@ def verdicts(results: "xarray.Dataset") -> "xarray.DataArray":
         "long_name": "verdict",
         "flag_values": np.arange(4, dtype=np.int8),
         "flag_meanings": " ".join(VERDICTS),
+        "comment": "within the length of the run: a metastable state that outlives it reads learned",
     }
     return code.rename("verdict")
+
+
+def _refuse_other_data(results: Any) -> None:
+    import xarray
+
+    needed = ["diverged_fraction", "converged"]
+    if isinstance(results, xarray.Dataset) and "log_distance_drift" in results:
+        needed += _OF_A_FALL
+    missing = [name for name in needed if name not in results] if isinstance(results, xarray.Dataset) else needed
+    if missing:
+        raise SpecError(
+            f"the results have no {', '.join(missing)}; those of a sweep by this version are accepted, as run_sweep and "
+            "open_results return them"
+        )
 
 
 def boundary(results: "xarray.Dataset", *, verdict: str = "collapsed", along: str = "eta") -> "xarray.Dataset":
@@ -78,6 +107,7 @@ def boundary(results: "xarray.Dataset", *, verdict: str = "collapsed", along: st
     """
     import xarray
 
+    _refuse_other_data(results)
     if verdict not in VERDICTS:
         raise SpecError(unknown("verdict", verdict, VERDICTS))
     if along not in results.dims or not np.issubdtype(results[along].dtype, np.number):

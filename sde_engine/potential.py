@@ -9,6 +9,7 @@ from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Hyper, Sampling
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.values import numbers_of
 
 if TYPE_CHECKING:
     import xarray
@@ -31,7 +32,7 @@ def ito_potential(model: Model, hyper: Hyper, x: ArrayLike, *, sampling: Samplin
             f"{model.name!r} has {model.dim} parameters; with more than one, noise that breaks detailed "
             "balance has no potential: use effective_potential of a stationary law"
         )
-    x = np.asarray(x, dtype=float)
+    x = numbers_of("x", x, "a list of increasing numbers")
     if x.ndim != 1 or x.size < 2 or not np.all(np.diff(x) > 0.0):
         raise SpecError(f"x has shape {x.shape}; two or more increasing numbers are accepted")
     equation = of_model(model, hyper, sampling=sampling)
@@ -55,6 +56,8 @@ def effective_potential(law: Any) -> "xarray.Dataset":
     import xarray
 
     data = getattr(law, "dataset", law)
+    if not isinstance(data, xarray.Dataset):
+        raise SpecError(f"law is {law!r}; a law is accepted, as stationary(model, hyper) or open_results returns it")
     if "density" not in data:
         raise Incompatible(
             f"the law {data.attrs.get('label', '')!r} has no density: it is a point mass, or has "

@@ -13,6 +13,7 @@ from sde_engine.model import Model
 from sde_engine.potential import effective_potential
 from sde_engine.stationary_law import StationaryLaw
 from sde_engine.stationary_law.support import Support, supports
+from sde_engine.values import numbers_of
 
 if TYPE_CHECKING:
     import xarray
@@ -42,6 +43,7 @@ def landscape(
     ------
     Incompatible : a law without a density, or one of another model
     """
+    model = formulas(model, "this landscape")
     effective = effective_potential(law)
     about = effective.attrs
     _refuse_another(model, hyper, about)
@@ -109,7 +111,7 @@ def profile(model: Model, hyper: Hyper, theta: ArrayLike, **as_entropic_loss: An
     import xarray
 
     model = formulas(model, "a profile of potentials")
-    points, hyper = np.asarray(theta, dtype=float), check_hyper(hyper)
+    points, hyper = numbers_of("theta", theta, f"an array of {model.dim} components"), check_hyper(hyper)
     if points.ndim < 2 or points.shape[0] != model.dim:
         raise SpecError(f"theta has shape {points.shape}; ({model.dim}, n) or ({model.dim}, n, m, ...) is accepted")
     dims = ("s",) if points.ndim == 2 else tuple(f"s{k}" for k in range(points.ndim - 1))
@@ -137,7 +139,9 @@ def orbit_profile(
     model = formulas(model, "this profile")
     if symmetry not in model.symmetries:
         raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
-    start, s = np.asarray(theta, dtype=float), np.asarray(s, dtype=float)
+    start, s = numbers_of("theta", theta, f"a point of {model.dim} components"), numbers_of("s", s, "a list of numbers")
+    if start.shape != (model.dim,) or s.ndim != 1:
+        raise SpecError(f"theta has shape {start.shape} and s {s.shape}; ({model.dim},) and (n,) are accepted")
     points = _orbit(model, start, model.symmetries[symmetry], s)
     found = profile(model, hyper, points, **as_entropic_loss).assign_coords(s=s)
     found.attrs["symmetry"] = symmetry

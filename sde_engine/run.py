@@ -1,9 +1,11 @@
 """How long a run is, how many paths it has and when it is looked at: all that is neither model nor dynamics."""
 
+import os
 from dataclasses import dataclass
 from math import ceil, gcd
 
 from sde_engine.backends.trace import LANES, Clock
+from sde_engine.capacity import refuse_endless
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Kernel, Minibatch
 from sde_engine.model import Model
@@ -11,6 +13,7 @@ from sde_engine.stats.histogram import Histogram
 from sde_engine.values import check_whole, is_finite, is_whole
 
 _LOOKS = 512  # a run is looked at this often at least, and
+_FASTEST = 1e-9  # seconds a step of one path; 4e-9 to 6e-9 are measured
 _LOOK_INTERVAL = 0.25  # at least once in this much of the clock
 MAX_PATHS = 2**32 - LANES
 
@@ -60,28 +63,34 @@ class Run:
         if len(set(names)) < len(names):
             raise SpecError(f"two histograms of one observable: {', '.join(names)}; one each is accepted")
 
-    def names(self, model: Model) -> tuple[str, ...]:
-        """Return the names of the observables, checked; the histograms' come last if they are not listed."""
-        names = self.observables or tuple(model.observables) or model.components
+    def names(self, model: Model, more: tuple[str, ...] = ()) -> tuple[str, ...]:
+        """Return the names of the observables, checked; the histograms' come last if they are not listed.
+
+        `more` are names that the dynamics adds to the model's.
+        """
+        names = self.observables or (tuple(model.observables) or model.components) + more
         names += tuple(h.observable for h in self.histograms if h.observable not in names)
         for name in names:
-            model.observable(name)
+            if name not in more:
+                model.observable(name)
         return names
 
     def lasting(self, eta: float) -> int:
         """Return the number of updates at this learning rate."""
-        by_time = 0 if self.time is None else ceil(self.time / eta * (1.0 - 1e-12))
-        return max(self.updates or 1, by_time)
+        wanted = 0.0 if self.time is None else self.time / eta * (1.0 - 1e-12)
+        refuse_endless(max(float(self.updates or 1), wanted), LANES * _FASTEST, "give fewer updates or a shorter time")
+        return max(self.updates or 1, ceil(wanted))
 
 
 def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
-    """Return when the run ends and when it is looked at."""
+    """Return when the run ends and when it is looked at; refuse one that could not end within a year."""
     updates = run.lasting(eta)
     is_discrete = isinstance(kernel, Minibatch) or kernel.is_discrete
     end = eta * updates if is_discrete or run.time is None else run.time
     burn_in = eta * run.burn_in if run.burn_in >= 1.0 else run.burn_in * end
     if burn_in >= end * (1.0 - 1e-12):
         raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
+    _refuse_endless_ensemble(run, kernel, end, eta)
     if isinstance(kernel, Diffusion):
         steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
         # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
@@ -90,10 +99,20 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
     recorded = steps - int(steps * burn_in / end)
     windows = max(1, min(run.windows, recorded))
-    every = max(1, min(steps // _LOOKS, int(_LOOK_INTERVAL / dt), recorded // windows))
+    every = max(1, min(steps // _LOOKS, int(min(_LOOK_INTERVAL / dt, steps)), recorded // windows))
     if isinstance(kernel, Minibatch):
         while gcd(every, kernel.period) > 1:  # else some parts of an epoch would never be looked at
             every -= 1
     if isinstance(kernel, Diffusion) and kernel.size is not None:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
+
+
+def _refuse_endless_ensemble(run: Run, kernel: Kernel, end: float, eta: float) -> None:
+    """Refuse what cannot end within a year, with blocks of paths one after the other on every core."""
+    blocks = max(1.0, run.paths / (LANES * (os.cpu_count() or 1)))
+    if isinstance(kernel, Diffusion):
+        steps, examples = end / kernel.dt, 1
+    else:
+        steps, examples = end / eta * kernel.steps_per_update, kernel.batch
+    refuse_endless(steps, blocks * LANES * examples * _FASTEST, "give fewer updates or paths, or a larger dt")

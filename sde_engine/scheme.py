@@ -31,13 +31,14 @@ class Ito(NamedTuple):
     log_chart: Any  # rows of a linear map, or None
 
 
-def _one_each(columns: int) -> int:
+def _one_each(columns: int, dim: int) -> int:
     return columns
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """A discretisation of an Ito equation. Orders are those proved for smooth coefficients of at most linear growth.
+    """A discretisation of an Ito equation. Orders are those proved for smooth coefficients of at most linear growth;
+    an infinite weak order says that a step is exact in law, however long.
 
     Parameters
     ----------
@@ -47,10 +48,12 @@ class Scheme:
     step_factor : default step (the longest one, for adaptive schemes) in units of 1 / curvature
     tolerance : default relative change a step, for adaptive schemes
     needs_log_chart : True if it works on the coordinates of the model's `log_chart`
-    draws : columns of the noise -> how many normals a step takes
+    draws : (columns of the noise, components of theta) -> how many normals a step takes
     memory : how many vectors as long as theta the state carries behind theta; they are zero at the start
     superlinear : True if it stays finite where drift and noise grow faster than linearly
     objection : model -> a sentence that says why it does not serve this model, empty if it does
+    precompute : (Ito, dim, p, h, dt) -> what its step finds in h.precomputed: numbers that belong to steps of length dt
+    stationary_order : model -> the order of averages over the stationary law, where it is not always the weak order
     """
 
     name: str
@@ -62,10 +65,12 @@ class Scheme:
     needs_log_chart: bool = False
     step_factor: float = 0.05
     tolerance: float = 0.02
-    draws: Callable[[int], int] = _one_each
+    draws: Callable[[int, int], int] = _one_each
     memory: int = 0
     superlinear: bool = False
     objection: "Callable[[Model], str] | None" = None
+    precompute: Callable[..., Any] | None = None
+    stationary_order: "Callable[[Model], float] | None" = None
 
 
 _PROBE = 1.0 / 1024.0
@@ -120,3 +125,46 @@ def _slope(model: "Model", x: np.ndarray, direction: np.ndarray) -> np.ndarray:
         return np.zeros((model.dim, model.columns))
     shift = 1e-5 * max(1.0, np.abs(x).max()) / size
     return (_matrix_at(model, x + shift * direction) - _matrix_at(model, x - shift * direction)) / (2.0 * shift)
+
+
+def linearity_defect(model: "Model") -> tuple[float, tuple[float, ...]]:
+    """Return how far the gradient is from linear and the noise from constant, and where.
+
+    The largest change of the derivatives of the gradient, and of the noise factor, over their sizes, from theta = 0 to the
+    model's starts and to points 64 times as far and as near. Central differences, exact for a linear gradient.
+    """
+    origin = np.zeros(model.dim)
+    slopes, noise = _hessian_at(model, origin), _matrix_at(model, origin)
+    worst: tuple[float, tuple[float, ...]] = (0.0, ())
+    for start in model.starts(model.params):
+        for reach in (1.0 / 64.0, 1.0, 64.0):
+            x = reach * np.array(start, dtype=float)
+            with np.errstate(all="ignore"):
+                changes = (_change(_hessian_at(model, x), slopes), _change(_matrix_at(model, x), noise))
+            defect = max(np.inf if np.isnan(change) else change for change in changes)
+            if defect > worst[0]:
+                worst = (defect, tuple(map(float, x)))
+    return worst
+
+
+def is_in_detailed_balance(model: "Model") -> bool:
+    """Say whether the noise is a constant multiple of the identity: the drift being a gradient, no current flows then.
+
+    Looked for at theta = 0 and at the model's starts.
+    """
+    points = [np.zeros(model.dim), *(np.array(start, dtype=float) for start in model.starts(model.params))]
+    factors = [_matrix_at(model, point) for point in points]
+    first = factors[0] @ factors[0].T
+    level = float(first[0, 0])
+    return all(np.abs(g @ g.T - level * np.eye(model.dim)).max() <= 1e-9 * level for g in factors)
+
+
+def _change(one: np.ndarray, other: np.ndarray) -> float:
+    return float(np.abs(one - other).max() / (np.abs(one).max() + np.abs(other).max() + 1e-300))
+
+
+def _hessian_at(model: "Model", x: np.ndarray) -> np.ndarray:
+    shift = 1e-3 * max(1.0, np.abs(x).max())
+    ends = (model.gradient(tuple(x + sign * shift * unit), model.params) for unit in np.eye(len(x)) for sign in (1, -1))
+    found = np.array([[float(entry) for entry in end] for end in ends])
+    return (found[::2] - found[1::2]).T / (2.0 * shift)

@@ -1,11 +1,16 @@
 """Numbers that a caller gives, of whatever kind they turn out to be: tested, and refused in words."""
 
+import os
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from sde_engine.errors import SpecError
+
+_LONGEST_NAME = 200  # bytes of a name in a path, which leaves room for those of temporary files beside it
 
 
 def is_finite(value: Any) -> bool:
@@ -37,8 +42,33 @@ def check_positive_or_none(name: str, value: Any) -> None:
         raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted, or None for the default")
 
 
+def numbers_of(name: str, value: Any, words: str) -> np.ndarray:
+    """Return what is an array of real numbers as one; refuse anything else."""
+    try:
+        found = np.asarray(value)
+    except ValueError:  # rows of different length
+        found = np.asarray("")
+    if found.dtype.kind not in "biuf":
+        raise SpecError(f"{name} is {value!r}; {words} is accepted")
+    return found.astype(float)
+
+
+def positive_factors(preconditioner: Any, count: int) -> np.ndarray:
+    """Return a diagonal preconditioner, finite factors above 0, one a parameter."""
+    factors = numbers_of("preconditioner", preconditioner, f"a list of {count} positive factors")
+    if factors.shape != (count,) or not np.all((factors > 0.0) & np.isfinite(factors)):
+        raise SpecError(
+            f"preconditioner has shape {factors.shape} and factors from {np.min(factors, initial=np.inf):g} on; {count} "
+            "positive factors that are finite are accepted, one a parameter"
+        )
+    return factors
+
+
 def path_of(name: str, value: Any) -> Path:
     """Return the path of a file; refuse what is no path."""
-    if not isinstance(value, str | Path):
+    if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise SpecError(f"{name} is {value!r}; the path of a file is accepted")
+    longest = max(len(os.fsencode(part)) for part in Path(value).parts or (".",))
+    if longest > _LONGEST_NAME:
+        raise SpecError(f"{name} has a part of {longest} bytes; names of up to {_LONGEST_NAME} are accepted")
     return Path(value)

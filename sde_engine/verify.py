@@ -22,6 +22,7 @@ _SPACE = {
     "hessian": ((1.0, 0.2, 0.0), (0.2, 2.0, 0.3), (0.0, 0.3, 1.5)),
     "covariance": ((1.0, 0.4, 0.0), (0.4, 1.0, 0.2), (0.0, 0.2, 0.5)),
 }
+_INPUTS = {"spectrum": (1.0, 0.4)}
 _PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 0.2))
 
 
@@ -38,6 +39,7 @@ class Claim(NamedTuple):
     dynamics: Any = Langevin()
     paths: int = 4096
     time: float = 60.0
+    observable: str | None = None
 
 
 def _fine(dt: float) -> Langevin:
@@ -77,6 +79,22 @@ CLAIMS: dict[str, Claim] = {
     "well-multiplicative": Claim(
         "x^2 Gamma distributed", "double_well", {"noise": "multiplicative"}, Hyper(0.5, 1, 0.2)
     ),
+    "regression-plane": Claim("two inputs, power tails", "linear_regression", _INPUTS, Hyper(0.1)),
+    "regression-plane-diabetes": Claim(
+        "real data, two inputs", "linear_regression", {"law": "diabetes", "features": ("bmi", "bp")}, Hyper(0.3, 2)
+    ),
+    "regression-space": Claim(
+        "moments of four inputs",
+        "linear_regression",
+        {"spectrum": (1.0, 0.4, 0.2, 0.1), "target": (1.0, -1.0, 0.5, 2.0)},
+        Hyper(0.1, 1, 0.2),
+        time=120.0,
+    ),
+    "sphere-circle": Claim(
+        "circle of fixed radius", "scale_invariant", {"dimension": 2}, Hyper(0.3, 1, 0.3), paths=8192
+    ),
+    "sphere": Claim("von Mises-Fisher law", "scale_invariant", {}, Hyper(0.2, 1, 0.2), paths=4096),
+    "sphere-hot": Claim("five dimensions, hot", "scale_invariant", {"dimension": 5, "mu": 2.0}, Hyper(0.5, 1, 0.4)),
     "bowl-line": Claim("Ornstein-Uhlenbeck, 1-D", "quadratic", {"hessian": 2.0, "covariance": 0.5}, Hyper(0.2, 1, 0.3)),
     "bowl-plane": Claim("Ornstein-Uhlenbeck with a current", "quadratic", _PLANE, Hyper(0.2)),
     "bowl-space": Claim("Ornstein-Uhlenbeck, 3-D", "quadratic", _SPACE, Hyper(0.2)),
@@ -97,6 +115,23 @@ CLAIMS: dict[str, Claim] = {
     ),
     "sgd-regression-diabetes": Claim(
         "SGD on real data", "linear_regression_1d", {"law": "diabetes"}, Hyper(0.1), Sgd(), time=120.0
+    ),
+    "sgd-regression-space": Claim(
+        "SGD with momentum and matrix step",
+        "linear_regression",
+        {"spectrum": (1.0, 0.4, 0.2)},
+        Hyper(0.5, 4, 0.1),
+        Sgd("iid", 0.5, (1.0, 2.0, 2.0)),
+    ),
+    "sgd-regression-space-diabetes": Claim(
+        "SGD on real data, three inputs",
+        "linear_regression",
+        {"law": "diabetes"},
+        Hyper(0.3, 4),
+        Sgd("without_replacement"),
+    ),
+    "sgd-sphere-radius": Claim(
+        "radius to first order in eta", "scale_invariant", {}, Hyper(0.02, 1, 0.5), Sgd(), observable="radius"
     ),
     "sgd-two-layers-coin": Claim("SGD, law of v = u w", "two_layer_scalar", {}, Hyper(0.4, 4), Sgd(), time=120.0),
 }
@@ -132,6 +167,7 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
         claim.hyper,
         method="all",
         dynamics=claim.dynamics,
+        observable=claim.observable,
         paths=paths or claim.paths,
         time=claim.time,
         seed=seed,
@@ -139,6 +175,6 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
     )
     wrong = claim.hyper._replace(eta=(1.0 + RESOLUTION) * claim.hyper.eta)
     method: Any = law.routes[0].method
-    partner = stationary(model, wrong, method=method, dynamics=claim.dynamics)
+    partner = stationary(model, wrong, method=method, dynamics=claim.dynamics, observable=claim.observable)
     is_sharp = compared((partner, law.routes[-1])).agrees is False
     return Outcome(name, claim, law, law.agrees is True and law.resolution <= RESOLUTION and is_sharp, is_sharp)

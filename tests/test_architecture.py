@@ -23,7 +23,7 @@ PACKAGE = ROOT / "sde_engine"
 # Rooms from the ground up: an import points to a lower row; inside a row only within one room.
 ROWS = (
     ("errors", "elementary", "conventions", "progress"),
-    ("components", "rng", "values"),
+    ("capacity", "components", "rng", "values"),
     ("model", "scheme", "theory"),
     ("data", "kernel", "kinds", "log_chart", "examples"),
     ("models", "schemes", "backends"),
@@ -31,7 +31,7 @@ ROWS = (
     ("run", "dynamics"),
     ("store",),
     ("network",),
-    ("stepping",),
+    ("stepping", "observed", "resume"),
     ("paths",),
     ("convergence",),
     ("ensemble", "sweep", "fokker_planck"),

@@ -1,6 +1,7 @@
 """A backend by its name: what it refuses, and the function that runs a block of paths. The default comes first."""
 
 from collections.abc import Callable
+from math import lcm
 
 from sde_engine.backends.trace import LANES, Clock
 from sde_engine.errors import Incompatible, SpecError, unknown
@@ -24,10 +25,24 @@ def check(backend: str, kernel: Kernel, clock: Clock) -> None:
         solvers.check(kernel, clock)
         return
     tolerances = kernel.tolerances if isinstance(kernel, Diffusion) else None
-    if tolerances is not None and (tolerances.implicit or tolerances.steady):
+    if tolerances is not None and tolerances.asked:
         raise Incompatible(
-            f"a flow that is implicit or stops at a steady state is solved by backend 'diffrax'; got {backend!r}"
+            "a flow that is implicit, stops at a steady state or has an rtol or atol is solved by backend 'diffrax'; got "
+            f"{backend!r}, whose steps are all dt"
         )
+
+
+def cut(backend: str, kernel: Kernel, clock: Clock) -> int:
+    """Return after a multiple of how many steps a block may be cut in parts, 0 for never.
+
+    One counter serves up to 128 steps, an epoch's order is drawn once, and JAX goes from look to look. Paths that choose
+    their steps are at different clocks, and a flow that diffrax solves is one solution.
+    """
+    looks = clock.every if backend in ("jax", "diffrax") else 1
+    if isinstance(kernel, Minibatch):
+        return lcm(LANES, kernel.period, looks)
+    whole = kernel.size is not None or (backend == "diffrax" and kernel.tolerances is not None)
+    return 0 if whole else lcm(LANES, looks)
 
 
 def block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int]:

@@ -24,7 +24,7 @@ from sde_engine.kernel import Diffusion, Kernel, Minibatch
 
 
 def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance the paths th (width, P) from the start to the end, into their trace."""
+    """Advance the paths th (width, P) by a part of the run, into their trace."""
     with np.errstate(all="ignore"):
         run = _Run(job, first_path, th, trace)
         if isinstance(kernel, Minibatch):
@@ -42,14 +42,15 @@ class _Run:
     def __init__(self, job: Job, first_path: int, th: np.ndarray, trace: Trace) -> None:
         self.job, self.th, self.trace = job, th, trace
         self.paths = first_path + np.arange(th.shape[1])
-        self.live = np.ones(th.shape[1], dtype=bool)
+        self.live = np.isinf(trace.diverged_at)
 
     @property
     def theta(self) -> tuple[Any, ...]:
         return tuple(self.th[: self.job.dim])
 
     def values(self) -> np.ndarray:
-        rows = [formula(self.theta, self.job.params) + np.zeros(len(self.paths)) for formula in self.job.observables]
+        state = tuple(self.th)
+        rows = [formula(state, self.job.params) + np.zeros(len(self.paths)) for formula in self.job.observables]
         return np.array(rows).reshape(len(rows), len(self.paths))
 
     def normals(self, stream: int, count: int, index: int) -> tuple[np.ndarray, ...]:
@@ -109,7 +110,7 @@ def _square(th: np.ndarray) -> np.ndarray:
 def _fixed(run: _Run, kernel: Diffusion) -> None:
     clock, p, h = run.job.clock, run.job.params, kernel.settings
     dt, root = np.full(len(run.paths), clock.dt), np.full(len(run.paths), np.sqrt(clock.dt))
-    for done in range(clock.steps):
+    for done in range(run.job.first, run.job.last):
         if done % clock.every == 0:
             run.look(np.full(len(run.paths), done * clock.dt), dt)
         z = run.normals(rng.INCREMENT, kernel.columns, done)
@@ -144,7 +145,7 @@ def _minibatch(run: _Run, kernel: Minibatch) -> None:
     clock, p, h = run.job.clock, run.job.params, kernel.settings
     dt = np.full(len(run.paths), clock.dt)
     draw = _batches(run, kernel)
-    for done in range(clock.steps):
+    for done in range(run.job.first, run.job.last):
         if done % clock.every == 0:
             run.look(np.full(len(dt), done * clock.dt), dt)
         total = [np.zeros(len(run.paths)) for _ in range(run.job.dim)]

@@ -75,13 +75,13 @@ def check(kernel: Kernel, clock: Clock) -> None:
 
 
 def run_block(job: Job, kernel: Any, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance the paths th (width, P) from the start to the end, into their trace."""
+    """Advance the paths th (width, P) by a part of the run, a flow by all of it, into their trace."""
     setting = Setting(job.dim, job.observables, job.symmetric_origin)
     with jax.enable_x64(True):
         if kernel.tolerances is None:
             run = _noisy(setting, kernel.equation, kernel.scheme, kernel.columns)
             paths = first_path + np.arange(th.shape[1], dtype=np.uint64)
-            given: tuple[Any, ...] = (paths, np.uint64(job.seed))
+            given: tuple[Any, ...] = ((job.first, job.last), paths, np.uint64(job.seed))
         else:
             run = _flow(setting, kernel.velocity, kernel.tolerances)
             looks = np.append(np.arange(0, job.clock.steps, job.clock.every), job.clock.steps)
@@ -96,7 +96,7 @@ def _noisy(setting: Setting, equation: Ito, scheme: str, columns: int) -> Any:
     solver: Any = SOLVERS[scheme]()
 
     @jax.jit
-    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any) -> Trace:
+    def run(th: Any, part: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any) -> Trace:
         def drift(s: Any, y: Any, args: Any) -> Any:
             return clock.dt * jnp.stack(jnp.broadcast_arrays(*equation.drift(tuple(y), p, h)))
 
@@ -114,7 +114,7 @@ def _noisy(setting: Setting, equation: Ito, scheme: str, columns: int) -> Any:
             (moving,) = carry
             return (moving._replace(th=tuple(jax.vmap(step, (None, 1, 0), 1)(n, jnp.stack(moving.th), paths))),)
 
-        return between_looks(setting, update, p, clock, bins, (beginning(th, trace),), trace)
+        return between_looks(setting, update, p, clock, bins, (beginning(th, trace),), trace, part)
 
     return run
 
@@ -147,7 +147,7 @@ def flow_states(velocity: Any, tolerances: Tolerances, start: Any, times: Any, a
 
     NaN where more than MAX_STEPS steps were needed; at rest, if asked for, the state of rest to the end.
     """
-    rtol, atol, implicit, steady = tolerances
+    rtol, atol, implicit, steady, _ = tolerances
     solver: Any = diffrax.Kvaerno5() if implicit else diffrax.Tsit5()
     solution = diffrax.diffeqsolve(
         diffrax.ODETerm(lambda t, y, args: velocity(y, args)),

@@ -5,12 +5,14 @@ weight (time spent), weighted deviations of the observables from the path's own 
 logarithm of the distance from the symmetric origin, where the model has one; and histograms over the whole record.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 LANES = 128  # trajectories in a block; fixed, so that block boundaries never depend on the machine
+_CACHE_LINE = 64  # bytes
 BLOWN_UP = 1e12  # a path whose |state| passes this, or is not a number, is frozen and counted
 # A state collapsing onto a symmetric origin is linear long before it underflows: at |theta| < 2**-300 it is scaled up
 # by 2**250, exactly, and the exponent remembered; at |theta| > 2**-40 it is scaled back.
@@ -63,25 +65,45 @@ class Trace(NamedTuple):
     exponent: np.ndarray  # (P,) the state is final * 2**(250 * exponent)
 
 
+def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -> np.ndarray:
+    """Return np.full(shape, value, dtype) that begins on a cache line, so that no vector of lanes lies across two."""
+    dtype = np.dtype(dtype)
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.empty(size + _CACHE_LINE, np.uint8)
+    start = -raw.ctypes.data % _CACHE_LINE
+    array = raw[start : start + size].view(dtype).reshape(shape)
+    array[...] = value
+    return array
+
+
 def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: int) -> Trace:
     """Return a trace of zeros."""
     sums = observables + observables * (observables + 1) // 2 + 1
     return Trace(
-        np.full((observables, paths), np.nan),
-        np.zeros((clock.windows, paths)),
-        np.zeros((clock.windows, sums, paths)),
-        np.zeros((bins.columns, paths)),
-        np.full(paths, np.inf),
-        np.zeros((width, paths)),
-        np.zeros(paths),
+        aligned((observables, paths), np.nan),
+        aligned((clock.windows, paths), 0.0),
+        aligned((clock.windows, sums, paths), 0.0),
+        aligned((bins.columns, paths), 0.0),
+        aligned((paths,), np.inf),
+        aligned((width, paths), 0.0),
+        aligned((paths,), 0.0),
     )
+
+
+def in_units(trace: Trace, scales: Sequence[float]) -> Trace:
+    """Return the trace of observables that are these multiples of the ones in it. States and histograms stay."""
+    if all(scale == 1.0 for scale in scales):
+        return trace
+    pairs = [one * other for k, one in enumerate(scales) for other in scales[k:]]
+    sums = np.array([*scales, *pairs, 1.0])[:, None] * trace.sums
+    return trace._replace(reference=np.array(scales)[:, None] * trace.reference, sums=sums)
 
 
 class Job(NamedTuple):
     """Everything that a backend needs to know of one run beside the kernel."""
 
     params: Any
-    observables: tuple[Callable[..., Any], ...]
+    observables: tuple[Callable[..., Any], ...]  # of (state, p)
     dim: int  # components of theta; the state may be wider
     symmetric_origin: bool
     examples: Any
@@ -89,3 +111,5 @@ class Job(NamedTuple):
     clock: Clock
     bins: Bins
     seed: int
+    first: int  # steps of this part of the run: from the first to before the last; runs that cannot be cut are whole
+    last: int

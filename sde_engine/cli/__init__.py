@@ -30,7 +30,19 @@ from sde_engine.cli.options import (
     Time,
     Updates,
 )
-from sde_engine.cli.text import loaded, mover, new_table, numbers, pairs, reporter, save_figure, show, shown, statistics
+from sde_engine.cli.text import (
+    labelled,
+    loaded,
+    mover,
+    new_table,
+    numbers,
+    pairs,
+    reporter,
+    save_figure,
+    show,
+    shown,
+    statistics,
+)
 from sde_engine.errors import SdeEngineError
 
 app = typer.Typer(
@@ -156,6 +168,10 @@ def sweep(
     spec: Annotated[Path, typer.Argument(help="Specification in TOML.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HDF5 file to write.")],
     threads: Threads = None,
+    workers: Annotated[int | None, typer.Option(help="Processes of this machine, a local dask cluster.")] = None,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="A dask cluster that sees the folder of the output.")
+    ] = None,
     max_hours: Annotated[float | None, typer.Option(help="Stop cleanly after so many hours.")] = None,
     quiet: Quiet = False,
 ) -> None:
@@ -163,10 +179,13 @@ def sweep(
 
     Example: sde-engine sweep data/sweeps/two_point.toml -o data/out/two_point.h5
     """
-    from sde_engine.runner import run_sweep
+    from sde_engine.runner import cluster, run_sweep
     from sde_engine.sweep import Sweep
 
-    results = run_sweep(Sweep.from_toml(spec), output, threads=threads, progress=reporter(quiet), max_hours=max_hours)
+    asked = Sweep.from_toml(spec)
+    with cluster(workers, scheduler) as client:
+        how = {"threads": threads, "progress": reporter(quiet), "max_hours": max_hours, "client": client}
+        results = run_sweep(asked, output, **how)
     failed = int(results.attrs.get("n_failed", 0))
     diverged = results.attrs["n_diverged"]
     print(f"{output}: {results.attrs['n_cells']} cells, {diverged} with diverged paths, {failed} failed")
@@ -220,6 +239,8 @@ def inspect(
         print(json.dumps(found, default=str))
         return
     table = new_table(str(found.pop("file")), "what", "value")
+    if "variables" in found:
+        found["variables"] = {name: labelled(words) for name, words in found["variables"].items()}
     for key, value in found.items():
         table.add_row(key, shown(value))
     show(table)
@@ -259,12 +280,12 @@ def _run(
         seed=seed,
         threads=threads,
     )
-    if output is not None:
-        save(results, output)
     if as_json:
         print(json.dumps(numbers(results)))
-        return
-    show(statistics(results))
+    else:
+        show(statistics(results))
+    if output is not None:  # last: what was computed is on the screen if the disk is full by now
+        save(results, output)
 
 
 def main() -> None:

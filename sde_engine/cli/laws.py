@@ -92,13 +92,13 @@ def stationary(
         seed=seed,
         threads=threads,
     )
+    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
     if output is not None:
         law.to_hdf5(output)
     if plot is not None:
         from sde_engine.plot.law import law as draw
 
         save_figure(draw(law).figure, plot)
-    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
 
 
 def _print_law(law: Any, title: str, as_json: bool) -> None:
@@ -169,19 +169,19 @@ def potential(
         threads=threads,
     )
     data = landscape(found_model, hyper, law)
+    minima = lowest(data)
+    if as_json:
+        print(json.dumps({"minima": minima, "verdict": law.verdict}))
+    else:
+        table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
+        for name, place in minima.items():
+            table.add_row(_WORDS[name], *(f"{value:.6g}" for value in place.values()))
+        show(table)
+        print(law.verdict)
     if output is not None:
         save(data, output)
     if plot is not None:
         save_figure(_potentials(data), plot)
-    minima = lowest(data)
-    if as_json:
-        print(json.dumps({"minima": minima, "verdict": law.verdict}))
-        return
-    table = new_table(f"{found_model.name}: where it is lowest", "potential", *next(iter(minima.values())))
-    for name, place in minima.items():
-        table.add_row(_WORDS[name], *(f"{value:.6g}" for value in place.values()))
-    show(table)
-    print(law.verdict)
 
 
 _WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}
@@ -222,9 +222,7 @@ def verify(
     if names:
         _list(chosen, as_json)
         return
-    table = new_table(
-        "Laws by all routes", "claim", "route", "", "mean", "variance", "distance", "seen from", "verdict"
-    )
+    table = new_table("Laws by all routes", "claim", "route", "mean", "variance", "distance", "seen from", "verdict")
     rows, failed = [], []
     for name in chosen:
         outcome = room.examine(name, seed=seed, paths=paths, threads=threads)
@@ -244,7 +242,7 @@ def verify(
             ends = (f"{max(gaps):.1e}" if gaps else "moments", seen, _VERDICTS[outcome.law.agrees, outcome.holds])
             mean, variance = (with_error(row[key], row[f"{key}_error"]) for key in ("mean", "variance"))
             first = (name, *ends) if k == 0 else ("", "", "", "")
-            table.add_row(first[0], row["method"], row["variable"], mean, variance, *first[1:])
+            table.add_row(first[0], f"{row['method']} {row['variable']}", mean, variance, *first[1:])
     if as_json:
         print(json.dumps(rows))
     else:
@@ -280,7 +278,7 @@ def _list(chosen: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print(json.dumps(rows))
         return
-    table = new_table("Claims", "claim", "model", "dynamics", "what")
+    table = new_table("Claims", "claim", "what", "law of")
     for row in rows:
-        table.add_row(*row.values())
+        table.add_row(row["claim"], row["what"], f"{row['model']}, {row['dynamics'].replace('[', ' [')}")
     show(table)

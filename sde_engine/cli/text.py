@@ -125,11 +125,47 @@ def new_table(title: str, *columns: str) -> "Table":
     return table
 
 
-def show(table: "Table") -> None:
-    """Print a table on stdout."""
+def show(table: "Table", width: int | None = None) -> None:
+    """Print a table on stdout, in `width` columns (None: those of the terminal), wrapped between words.
+
+    Frames go where words need their room; only where that is not enough are words broken.
+    """
+    from rich import box
     from rich.console import Console
 
-    Console().print(table)
+    console = Console(width=width, markup=False)  # a label such as sgd[momentum=0.5] is no markup
+    cells = [[str(column.header), *map(str, column.cells)] for column in table.columns]
+    words = [max(len(word) for text in column for word in (text.split() or [""])) for column in cells]
+    needed, gaps = sum(words), len(words) - 1
+    room = console.width - 3 * gaps - 4
+    if needed > room:
+        table.box, table.pad_edge, table.show_edge = box.SIMPLE_HEAD, False, False
+        room += 4
+    if needed > room:
+        table.box, table.padding = None, (0, 1, 0, 0)
+        room += 2 * gaps
+    if needed <= room:
+        lines = [max(len(line) for text in column for line in (text.splitlines() or [""])) for column in cells]
+        for column, share in zip(table.columns, _shared(words, lines, room), strict=True):
+            column.width = share
+    table.min_width = min(len(str(table.title)), console.width)  # else a title is wrapped over a narrow table
+    console.print(table)
+
+
+def _shared(least: list[int], most: list[int], room: int) -> list[int]:
+    """Return widths between `least` and `most`; what is left of the room goes evenly to those that lack some."""
+    widths, spare = list(least), room - sum(least)
+    order = sorted(range(len(least)), key=lambda k: most[k] - least[k])
+    for position, k in enumerate(order):
+        more = min(most[k] - least[k], spare // (len(order) - position))
+        widths[k], spare = least[k] + more, spare - more
+    return widths
+
+
+def labelled(words: dict[str, str]) -> str:
+    """Return what a variable is, with its units where it has any."""
+    units = words.get("units", "1")
+    return words.get("long_name", "") + (f" ({units})" if units != "1" else "")
 
 
 def shown(value: Any) -> str:

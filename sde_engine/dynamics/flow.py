@@ -7,12 +7,12 @@ from typing import Any
 
 from sde_engine.components import add, scale
 from sde_engine.dynamics.langevin import default_step
-from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Hyper, Tolerances
 from sde_engine.model import Formula, Model
-from sde_engine.values import check_positive_or_none, is_finite
+from sde_engine.values import check_positive_or_none
 
 _STEP_FACTOR = 0.1
+_RTOL, _ATOL = 1e-7, 1e-9
 
 
 @lru_cache(maxsize=64)
@@ -35,26 +35,29 @@ class Flow:
     Parameters
     ----------
     dt : step of the Runge-Kutta rule; None: a tenth of 1 / curvature
-    rtol, atol : largest relative and absolute error of a step, for diffrax (networks, and backend="diffrax")
+    rtol, atol : largest relative and absolute error of a step, for diffrax (networks, and backend="diffrax"); None: 1e-7, 1e-9
     implicit : solve by an implicit rule (Kvaerno 5(4), for stiff losses) instead of an explicit one (Tsitouras 5(4)); for diffrax
     steady : stop where |velocity| < atol + rtol |theta|, and keep that state to the end; for diffrax
     """
 
     dt: float | None = None
-    rtol: float = 1e-7
-    atol: float = 1e-9
+    rtol: float | None = None
+    atol: float | None = None
     implicit: bool = False
     steady: bool = False
 
     def __post_init__(self) -> None:
-        check_positive_or_none("dt", self.dt)
-        for name, value in (("rtol", self.rtol), ("atol", self.atol)):
-            if not (is_finite(value) and value > 0.0):
-                raise SpecError(f"{name} is {value!r}; a finite number above 0 is accepted")
+        for name in ("dt", "rtol", "atol"):
+            check_positive_or_none(name, getattr(self, name))
+
+    @property
+    def tolerances(self) -> Tolerances:
+        """How diffrax solves it."""
+        asked = self.implicit or self.steady or self.rtol is not None or self.atol is not None
+        return Tolerances(self.rtol or _RTOL, self.atol or _ATOL, self.implicit, self.steady, asked)
 
     def solved(self, model: Model, hyper: Hyper, velocity: Formula, settings: Any) -> Diffusion:
         """Return the kernel of this velocity (theta, p, h); it draws no noise."""
         dt = self.dt or default_step(model, hyper, _STEP_FACTOR)
-        tolerances = Tolerances(self.rtol, self.atol, self.implicit, self.steady)
         step = _runge_kutta(velocity)
-        return Diffusion(model.dim, 0, step, None, dt, settings, velocity=velocity, tolerances=tolerances)
+        return Diffusion(model.dim, 0, step, None, dt, settings, velocity=velocity, tolerances=self.tolerances)

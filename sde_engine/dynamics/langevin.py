@@ -41,6 +41,7 @@ class _Settings(NamedTuple):
     tolerance: float
     longest: float
     probe: float
+    precomputed: Any = ()
 
 
 @lru_cache(maxsize=64)
@@ -119,7 +120,7 @@ class Langevin:
     Parameters
     ----------
     scheme : name of a discretisation, or None: "log_platen" ("log_euler" for more than one noise) where the model has
-        a log chart, "heun" where the noise is additive, else "adaptive_ri6"
+        a log chart, "heun" where the noise is additive, else "adaptive_ri6". On a quadratic "exact_ou" is exact at any dt
     dt : step, for adaptive schemes the longest one; None: `scheme.step_factor` over the model's curvature
     tolerance : largest relative change in one step of an adaptive scheme; None: the scheme's own
     sampling : "iid" or "without_replacement", whose finite-population factor enters the temperature
@@ -151,12 +152,21 @@ class Langevin:
         amplitude = sqrt(temperature)
         tolerance, probe = self.tolerance or scheme.tolerance, _PROBE * hyper.eta
         settings = _Settings(hyper.weight_decay, amplitude, tolerance, dt, probe)
-        width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns)
-        return Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
+        width, columns = model.dim * (1 + scheme.memory), scheme.draws(model.columns, model.dim)
+        kernel = Diffusion(width, columns, step, size, dt, settings, equation=equation, scheme=scheme.name)
+        precompute = scheme.precompute
+        if precompute is None:
+            return kernel
+
+        def settings_at(dt: float) -> _Settings:
+            return settings._replace(precomputed=precompute(equation, model.dim, model.params, settings, dt))
+
+        return kernel._replace(settings=settings_at(dt), settings_at=settings_at)
 
     def accuracy(self, model: Model) -> float:
-        """Return the order in dt of the solver's error of an average."""
-        return self._scheme(model).weak_order
+        """Return the order in dt of the solver's error of a stationary average."""
+        scheme = self._scheme(model)
+        return scheme.weak_order if scheme.stationary_order is None else scheme.stationary_order(model)
 
     def _scheme(self, model: Model) -> Scheme:
         name = self.scheme

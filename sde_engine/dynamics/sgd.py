@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from sde_engine.components import add, multiply, scale, subtract
 from sde_engine.errors import Incompatible, SpecError
-from sde_engine.kernel import Hyper, Minibatch, Sampling, batches_of_epoch, check_sampling, sampling_factor
+from sde_engine.kernel import Hyper, Minibatch, Motion, Sampling, batches_of_epoch, check_sampling, sampling_factor
 from sde_engine.model import Model
 from sde_engine.values import is_finite
 
@@ -57,6 +57,11 @@ def _factors(given: Any) -> tuple[float, ...]:
 class Sgd:
     """Minibatch SGD with real batches.
 
+    With momentum `simulate` reports `velocity_<component>`, which is v / eta, like any observable and, with all of them,
+    `kinetic_temperature`: the mean of sum_i m_i velocity_i^2 / d with masses m_i = eta (1 + momentum) / (2 P_i), for which
+    it is E theta . (grad L + weight_decay theta) / d in every stationary state, at any eta (derived here from E theta_i^2 and
+    E theta_i v_i, which an update leaves as they are).
+
     Parameters
     ----------
     sampling : "iid", "without_replacement" or "epoch" (reshuffled; the batch must divide the number of examples)
@@ -88,10 +93,11 @@ class Sgd:
             )
         settings = _Settings(hyper.eta, hyper.weight_decay, self.momentum, factors or (1.0,) * model.dim)
         if self.momentum:
-            step, width = _heavy_ball(model.dim), 2 * model.dim
-        else:
-            step, width = _plain if factors is None else _preconditioned, model.dim
-        return Minibatch(width, step, self.sampling, hyper.batch, settings, period)
+            masses = tuple(0.5 * hyper.eta * (1.0 + self.momentum) / factor for factor in settings.preconditioner)
+            ball, motion = _heavy_ball(model.dim), Motion(1.0 / hyper.eta, masses)
+            return Minibatch(2 * model.dim, ball, self.sampling, hyper.batch, settings, period, motion=motion)
+        step = _plain if factors is None else _preconditioned
+        return Minibatch(model.dim, step, self.sampling, hyper.batch, settings, period)
 
 
 DYNAMICS = Sgd

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 from sde_engine.components import add, exp, halves, matvec, scale, sqrt, subtract
 from sde_engine.dynamics.langevin import noise_temperature
 from sde_engine.errors import SpecError
-from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling
+from sde_engine.kernel import Diffusion, Hyper, Motion, Sampling, check_sampling
 from sde_engine.model import Formula, Model
 from sde_engine.values import check_positive_or_none, is_finite
 
@@ -66,7 +66,11 @@ def _baoab(gradient: Formula, noise_factor: Formula) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class UnderdampedLangevin:
-    """The Ito equation of SGD with momentum; the state is theta and its velocity on the clock t.
+    """The Ito equation of SGD with momentum; the state is theta and its velocity V = d theta / dt on the clock t.
+
+    `simulate` reports `velocity_<component>` like any observable and, with all of them, `kinetic_temperature`: the mean
+    of m |V|^2 / d with the mass m = (1 - beta) / gamma. By the virial theorem it is E theta . (grad L + weight_decay
+    theta) / d in every stationary state, and T C / (2 (1 - beta)) on a quadratic in one dimension (equipartition).
 
     Parameters
     ----------
@@ -99,10 +103,11 @@ class UnderdampedLangevin:
         step = _baoab(model.gradient, model.noise_factor)
         # The splitting relaxes faster by (gamma dt)^2 / 12: by a part in 800 at most.
         dt = self.dt or hyper.eta / max(2, ceil(8.0 * friction * hyper.eta))
-        return Diffusion(2 * model.dim, model.columns, step, None, dt, settings)
+        motion = Motion(1.0, (1.0 / pull,) * model.dim)
+        return Diffusion(2 * model.dim, model.columns, step, None, dt, settings, motion=motion)
 
     def accuracy(self, model: Model) -> float:
-        """Return the order in dt of the solver's error of an average."""
+        """Return the order in dt of the solver's error of a stationary average."""
         return 2.0
 
 

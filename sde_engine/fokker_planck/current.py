@@ -45,8 +45,8 @@ def probability_current(law: GridLaw) -> Current:
     gross = net = 0.0
     for edges, (forth, back) in zip(law.generator.edges, _flows(law), strict=True):
         flow = forth - back
-        around = 0.5 * (np.bincount(edges.i, flow, grid.size) + np.bincount(edges.j, flow, grid.size))
-        field += np.array(edges.offset, dtype=float)[:, None] * around
+        for k, moved in enumerate(edges.shift * flow):
+            field[k] += 0.5 * (np.bincount(edges.i, moved, grid.size) + np.bincount(edges.j, moved, grid.size))
         divergence += np.bincount(edges.i, flow, grid.size) - np.bincount(edges.j, flow, grid.size)
         gross = max(gross, float(forth.max(initial=0.0)), float(back.max(initial=0.0)))
         net = max(net, float(np.abs(flow).max(initial=0.0)))

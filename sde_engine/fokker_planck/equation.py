@@ -57,7 +57,12 @@ class Equation:
 
 
 def temperature_of(model: Model, hyper: Hyper, sampling: Sampling = "iid") -> float:
-    """Return T = eta / batch times the finite-population factor of the sampling."""
+    """Return T = eta / batch times the finite-population factor of the sampling, above 0.
+
+    Raises
+    ------
+    Incompatible : reshuffled epochs; a batch of all examples without replacement, which has no noise
+    """
     if sampling == "epoch":
         raise Incompatible(
             "reshuffled epochs have no Fokker-Planck equation of this form (their leading diffusion "

@@ -1,4 +1,4 @@
-"""Grids of one to three axes: uniform, logarithmic or graded (sinh), with reflecting, absorbing or periodic ends.
+"""Grids of one to three axes: uniform, logarithmic or graded (sinh), with reflecting, absorbing, polar or periodic ends.
 
 Each axis is a chart x = chart(s) of a uniform coordinate s that counts cells: cell k has its node at s = k and its
 faces at s = k -+ 1/2. The volume of a cell is the product of dx/ds at its node, which makes sums over cells the
@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from sde_engine.errors import SpecError, unknown
 
 Spacing = Literal["uniform", "log", "sinh"]
-Ends = Literal["reflecting", "absorbing", "periodic"]
+Ends = Literal["reflecting", "absorbing", "pole", "periodic"]
 SPACINGS = ("uniform", "log", "sinh")
-ENDS = ("reflecting", "absorbing", "periodic")
+ENDS = ("reflecting", "absorbing", "pole", "periodic")
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,8 @@ class Axis:
     spacing : "uniform"; "log" (low and high of one sign); "sinh", uniform within `width` of `centre` and logarithmic
         beyond, for power tails
     centre, width : of the sinh spacing
-    ends : what happens at (low, high): "reflecting" (no flux) or "absorbing" each, or "periodic" both
+    ends : what happens at (low, high): "reflecting" (no flux), "absorbing" or "pole" (no flux, and no space beyond it
+        where mass could be missing) each, or "periodic" both
     """
 
     low: float

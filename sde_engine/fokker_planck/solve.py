@@ -20,7 +20,10 @@ from sde_engine.fokker_planck.generator import Generator, generator
 from sde_engine.fokker_planck.grid import Grid
 
 MOST_CELLS_3D = 40_000  # a direct factorisation in three dimensions fills up: 34^3 cells take some 3 GB
-_COARSEST = 16  # cells an axis of the coarsest grid that serves a finer one as its reference law
+_COARSEST = 8  # cells an axis of the coarsest grid that serves a finer one as its reference law
+_REPEATS, _SETTLED = 8, 1e-3  # a law serves as its own reference until it moves by less than this (L1)
+_REPEATED = 20_000  # cells up to which it does: a finer grid's reference is good enough
+_RAISED = 1e-6  # share of the mass in cells of raised diffusion from which the error of a law is of first order
 _REFERENCE_FLOOR = 1e-3  # the fixed cell is exchanged for the fullest one if it carries less than this share of it
 
 
@@ -105,17 +108,37 @@ def stationary_laws(equation: Equation, grid: Grid) -> tuple[GridLaw, ...]:
         found = stationary_laws(equation, grid.coarser())
         coarse = found[0] if len(found) == 1 else None
         reference = None if coarse is None else refined(coarse, grid)
-    built = generator(equation, grid, reference=reference)
+    laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
+    for _ in range(_REPEATS):
+        if len(laws) > 1 or grid.size > _REPEATED or _is_settled(laws[0], reference):
+            break
+        reference = _logarithm(laws[0]).ravel()
+        laws = _laws(generator(equation, grid, reference=reference), reference, coarse)
+    return laws
+
+
+def _laws(built: Generator, reference: NDArray | None, coarse: GridLaw | None) -> tuple[GridLaw, ...]:
+    """Return the law of every closed class of cells."""
     return tuple(
         _law(built, _null_vector(built, cells, reference), 0.0, coarse) for cells in closed_classes(built.matrix)
     )
 
 
+def _is_settled(law: GridLaw, reference: NDArray | None) -> bool:
+    """Whether a law is so near to the reference that its generator was built with that another round changes little."""
+    if reference is None:
+        return False
+    return float(np.abs(np.exp(reference) * law.grid.volumes.ravel() - law.mass.ravel()).sum()) < _SETTLED
+
+
+def _logarithm(law: GridLaw) -> NDArray:
+    """Return the logarithm of the density at the nodes; where that underflows, a value so near that cubics do not swing."""
+    return np.log(np.maximum(law.density, 1e-300))
+
+
 def refined(law: GridLaw, grid: Grid) -> NDArray:
     """Return the logarithm of a coarse law's density at the nodes of a finer grid, by cubic interpolation."""
-    with np.errstate(divide="ignore"):
-        values = np.log(law.density)
-    values = np.where(np.isfinite(values), values, -1e4)
+    values = _logarithm(law)
     for k, (coarse, fine) in enumerate(zip(law.grid.axes, grid.axes, strict=True)):
         at = (np.arange(fine.cells) + 0.5) * coarse.cells / fine.cells - 0.5
         first = np.floor(at).astype(int) - 1
@@ -232,31 +255,39 @@ def _outside(mass: NDArray, grid: Grid) -> tuple[tuple[float, float], ...]:
     return tuple(found)
 
 
-def half_resolution_error(law: GridLaw, functions: dict[str, Callable[..., NDArray]]) -> dict[str, float]:
-    """Return |f(h) - f(2h)| / 3 for the mean of each function and, as "density", for the law (L1).
+def coarse_law(law: GridLaw) -> GridLaw:
+    """Return the law on half as many cells along each axis, by the same scheme; of several the one that fills most."""
+    if law.coarse is not None:
+        return law.coarse
+    equation, grid = law.generator.equation, law.grid.coarser()
+    if grid.is_closed:
+        return max(stationary_laws(equation, grid), key=lambda one: int(np.sum(one.mass > 1e-300)))
+    return quasi_stationary_law(equation, grid)
 
-    The error of f(h) where f(h) = f + c h^2 (Richardson); an upper bound where the order is higher.
+
+def resolution_divisor(law: GridLaw, coarse: GridLaw) -> float:
+    """Return what |f(h) - f(r h)| is to be divided by for the error of f(h): r^2 - 1, or r - 1 where D is raised.
+
+    The error is c h^2 (Richardson), which bounds that of a higher order; artificial diffusion makes it c h.
     """
-    coarse_grid = law.grid.coarser()
-    solve = stationary_law if law.grid.is_closed else quasi_stationary_law
-    coarse = law.coarse or solve(law.generator.equation, coarse_grid)
+    ratio = min(fine / rough for fine, rough in zip(law.grid.shape, coarse.grid.shape, strict=True))
+    is_raised = float(law.mass.ravel()[law.generator.raised > 0.0].sum()) > _RAISED
+    return ratio - 1.0 if is_raised else ratio**2 - 1.0
+
+
+def half_resolution_error(law: GridLaw, functions: dict[str, Callable[..., NDArray]]) -> dict[str, float]:
+    """Return the error of the mean of each function and, as "density", of the law (L1), from half the resolution."""
+    coarse = coarse_law(law)
+    divisor = resolution_divisor(law, coarse)
     errors = {
-        name: abs(law.expectation(function) - coarse.expectation(function)) / 3.0
+        name: abs(law.expectation(function) - coarse.expectation(function)) / divisor
         for name, function in functions.items()
     }
-    fine = law.density
-    for k, axis in enumerate(law.grid.axes):
-        fine = _at_midpoints(fine[(slice(None),) * k + (slice(0, 2 * (axis.cells // 2)),)], k)
-    if all(axis.cells % 2 == 0 for axis in law.grid.axes):
-        errors["density"] = float(np.sum(np.abs(fine - coarse.density) * coarse_grid.volumes) / 3.0)
+    errors["density"] = float(np.sum(density_error(law, coarse) * law.grid.volumes))
     return errors
 
 
-def _at_midpoints(values: NDArray, axis: int) -> NDArray:
-    """Interpolate values at nodes 2k, 2k+1 to the point between them (six points, two at the ends)."""
-    v = np.moveaxis(values, axis, 0)
-    even, odd = v[0::2], v[1::2]
-    middle = 0.5 * (even + odd)
-    inner = (150.0 * (even[1:-1] + odd[1:-1]) - 25.0 * (odd[:-2] + even[2:]) + 3.0 * (even[:-2] + odd[2:])) / 256.0
-    middle = np.concatenate([middle[:1], inner, middle[-1:]])
-    return np.moveaxis(middle, 0, axis)
+def density_error(law: GridLaw, coarse: GridLaw) -> NDArray:
+    """Return the error of the density at every node, from a law of lower resolution."""
+    rough = np.exp(refined(coarse, law.grid)).reshape(law.grid.shape)
+    return np.abs(law.density - rough) / resolution_divisor(law, coarse)

@@ -19,10 +19,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from sde_engine.errors import SpecError
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
+from sde_engine.network.given import states_of
 from sde_engine.network.model import NetworkModel, weighted_loss
 from sde_engine.network.precision import in_double
+from sde_engine.values import positive_factors
 
 EXAMPLES_AT_ONCE = 256  # per-example gradients that are in memory at a time
 
@@ -77,12 +78,7 @@ def _compiled(net: NetworkModel) -> tuple[Callable[..., Any], Callable[..., Any]
 def _square(
     net: NetworkModel, hyper: Hyper, sampling: Sampling, preconditioner: Any, coefficient: float, decay_inside: bool
 ) -> Square:
-    factors = np.ones(()) if preconditioner is None else np.asarray(preconditioner, dtype=float)
-    if preconditioner is not None and (factors.shape != (net.dim,) or not np.all(factors > 0.0)):
-        raise SpecError(
-            f"the preconditioner has shape {factors.shape}; {net.dim} positive factors are accepted, in the order of "
-            "net.flatten"
-        )
+    factors = np.ones(()) if preconditioner is None else positive_factors(preconditioner, net.dim)
     share = sampling_factor(sampling, hyper.batch, len(net.examples[0])) / hyper.batch
     numbers = (coefficient * hyper.eta, share, hyper.weight_decay if decay_inside else 0.0, factors)
     return Square(*(jnp.asarray(number, dtype=net.dtype) for number in numbers))
@@ -105,7 +101,7 @@ def entropic_loss(
     """
     hyper = check_hyper(hyper)
     square = _square(net, hyper, sampling, preconditioner, coefficient, decay_inside)
-    states, is_one = net.states(theta)
+    states, is_one = states_of(net, theta)
     found = np.asarray(_compiled(net)[0](states, square, hyper.weight_decay, net.examples), dtype=float)
     return found[0] if is_one else found
 
@@ -123,6 +119,6 @@ def entropic_force(
     """Return -grad S, (P,) in the order of `net.flatten` or (states, P); arguments as in `entropic_loss`."""
     hyper = check_hyper(hyper)
     square = _square(net, hyper, sampling, preconditioner, coefficient, decay_inside)
-    states, is_one = net.states(theta)
+    states, is_one = states_of(net, theta)
     found = -np.asarray(_compiled(net)[1](states, square, net.examples), dtype=float)
     return found[0] if is_one else found

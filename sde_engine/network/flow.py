@@ -48,7 +48,8 @@ def flow_of(net: NetworkModel, dynamics: Any, hyper: Hyper) -> Flow:
             "net.stored(N, seed=...)"
         )
     solver = Solver(dynamics.kind, dynamics.implicit, dynamics.steady, dynamics.dt is not None)
-    settings = {"eta": hyper.eta, "weight_decay": hyper.weight_decay, "rtol": dynamics.rtol, "atol": dynamics.atol}
+    errors = dynamics.tolerances
+    settings = {"eta": hyper.eta, "weight_decay": hyper.weight_decay, "rtol": errors.rtol, "atol": errors.atol}
     if dynamics.kind == "entropic_flow":
         settings["share"] = sampling_factor(dynamics.sampling, hyper.batch, net.size) / hyper.batch
     return Flow(solver, settings | ({"longest": dynamics.dt} if dynamics.dt is not None else {}))

@@ -21,9 +21,11 @@ from jax.flatten_util import ravel_pytree
 from sde_engine import rng
 from sde_engine.backends.scan import noise
 from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.network import given
 from sde_engine.network.declaration import Declaration
 from sde_engine.network.observed import observable_names, words_for
 from sde_engine.network.precision import in_double
+from sde_engine.values import check_whole
 
 MAX_EXAMPLES = rng.EXAMPLE - rng.INCREMENT  # one stream of normals an example
 
@@ -43,6 +45,8 @@ class Structure(NamedTuple):
     unflatten: Callable[[Any], Any]
     leaves: tuple[str, ...]
     slices: tuple[slice, ...]
+    tree: Any
+    shapes: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,19 +80,9 @@ class NetworkModel:
     dtype: Any = np.float64
 
     def __post_init__(self) -> None:
-        if not callable(self.loss):
-            raise SpecError(f"loss is {self.loss!r}; a function (params, *example) -> loss of one example is accepted")
+        given.check_declaration(self)
         if not isinstance(self.data, Sampler):
-            lengths = [np.shape(part)[:1] for part in self.data] if isinstance(self.data, tuple | list) else []
-            if not lengths or () in lengths or len(set(lengths)) > 1 or lengths[0] == (0,):
-                raise SpecError(
-                    f"data has lengths {[*map(tuple, lengths)]}; a tuple of arrays with one row an example, all of one "
-                    "length, or a Sampler is accepted"
-                )
-        names = [declared.name for declared in self.symmetries]
-        for name in names:
-            if names.count(name) > 1 or not name.isidentifier():
-                raise SpecError(f"symmetry name {name!r} is taken twice or is no identifier; give each its own name")
+            given.check_data(self.data)
 
     @property
     def size(self) -> int | None:
@@ -121,7 +115,7 @@ class NetworkModel:
     @in_double
     def structure(self) -> Structure:
         """Names and places of the leaves in the vector of parameters."""
-        shapes = jax.eval_shape(self.start, 0) if self.draws_starts else self.start(0)
+        shapes = given.traced(self, "init", self.start, 0) if self.draws_starts else self.start(0)
         params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
         flat, unflatten = ravel_pytree(params)
         found, _ = jax.tree_util.tree_flatten_with_path(params)
@@ -129,7 +123,16 @@ class NetworkModel:
         starts = [0, *ends[:-1]]
         names = tuple(_identifier(path) for path, _ in found)
         slices = tuple(slice(int(a), int(b)) for a, b in zip(starts, ends, strict=True))
-        return Structure(len(flat), unflatten, names, slices)
+        leaves, tree = jax.tree.flatten(params)
+        given.check_formulas_of(self, params, self._one_example())
+        return Structure(len(flat), unflatten, names, slices, tree, tuple(map(np.shape, leaves)))
+
+    def _one_example(self) -> tuple[Any, ...]:
+        """Return the shapes and types of one example."""
+        if isinstance(self.data, Sampler):
+            return tuple(jax.eval_shape(self.data.example, jax.ShapeDtypeStruct((self.data.draws,), np.float64)))
+        first = (self._cast(np.asarray(part)[:1]) for part in self.data)
+        return tuple(jax.ShapeDtypeStruct(part.shape[1:], part.dtype) for part in first)
 
     @property
     def draws_starts(self) -> bool:
@@ -157,18 +160,7 @@ class NetworkModel:
     @in_double
     def flatten(self, params: Any) -> jax.Array:
         """Return parameters as one vector; a vector of the right length passes."""
-        if isinstance(params, np.ndarray | jax.Array) and params.shape == (self.dim,):
-            return jnp.asarray(params, dtype=self.dtype)
-        flat, _ = ravel_pytree(params)
-        if flat.shape != (self.dim,):
-            raise SpecError(f"theta has {flat.size} numbers; parameters of {self.name!r} with {self.dim} are accepted")
-        return flat.astype(self.dtype)
-
-    def states(self, theta: Any) -> tuple[jax.Array, bool]:
-        """Return states (M, P) from parameters, one vector or (M, P) of them, and whether it was one."""
-        if isinstance(theta, np.ndarray | jax.Array) and theta.ndim == 2 and theta.shape[1] == self.dim:
-            return jnp.asarray(theta, dtype=self.dtype), False
-        return self.flatten(theta)[None], True
+        return given.vector_of(self, params)
 
     @in_double
     def unflatten(self, theta: Any) -> Any:
@@ -190,6 +182,8 @@ class NetworkModel:
         """Return the network with `count` examples drawn once from its law."""
         if not isinstance(self.data, Sampler):
             raise Incompatible(f"{self.name!r} already has {self.size} stored examples")
+        check_whole("count", count, 1, 2**31 - 1)
+        check_whole("seed", seed, 0, 2**64 - 1)
         return self.with_data(drawn_examples(self.data, count, seed))
 
     def with_data(self, data: Any) -> "NetworkModel":

@@ -19,7 +19,9 @@ from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.kernel import Hyper, check_dynamics, check_hyper
 from sde_engine.network.checkpoints import State, arrays_of, state_of
 from sde_engine.network.flow import FAILED, Flow, compiled_flow
+from sde_engine.network.given import check_formulas, states_of
 from sde_engine.network.looks import Watch, shapes_of
+from sde_engine.network.memory import refuse_large_window, refuse_too_many
 from sde_engine.network.model import NetworkModel
 from sde_engine.network.precision import in_double
 from sde_engine.network.record import Means
@@ -28,6 +30,7 @@ from sde_engine.network.schedule import Schedule, burnt_windows, schedule_of
 from sde_engine.network.window import compiled_window
 from sde_engine.run import Run
 from sde_engine.store import checkpoint as store
+from sde_engine.values import check_whole
 
 Snapshots = Mapping[str, Callable[[np.ndarray], Any]]
 EVALUATIONS = ("data", "batch")
@@ -88,10 +91,9 @@ def run_network(
     check_dynamics(dynamics)
     hyper = check_hyper(hyper)
     moved = rule_of(net, dynamics, hyper)
-    for name in options.snapshots or {}:
-        if name in net.observable_names:
-            raise SpecError(f"the snapshot {name!r} has the name of an observable; give it another one")
+    _check_snapshots(net, options.snapshots)
     watch = watched(net, run, options.evaluate)
+    refuse_too_many(net, run, watch, net.dim if isinstance(moved, Flow) else moved.step.width)
     theta, group = _starts(net, run, start)
     schedule = _scheduled(net, dynamics, hyper, run, moved, theta, options.every)
     burnt = burnt_windows(run, schedule, hyper.eta)
@@ -104,6 +106,7 @@ def run_network(
         kept = store.restored(Path(options.checkpoint), identity)
         state = state if kept is None else state_of(kept)
     advance, settings = _compiled(net, moved, schedule, run.paths, watch)
+    refuse_large_window(net, run, advance, state, settings)
     while state.step < schedule.windows * schedule.steps:
         state = _advanced(state, advance, settings, schedule, net, run.seed, burnt)
         state = _with_snapshots(state, net, options.snapshots or {})
@@ -146,17 +149,15 @@ def _starts(net: NetworkModel, run: Run, start: Any) -> tuple[jax.Array, np.ndar
     index = np.arange(run.paths)
     if start is None and net.draws_starts:
         return jax.vmap(lambda path: net.flatten(net.start(run.seed, path)))(jnp.asarray(index)), index
-    states, _ = net.states(net.start(run.seed) if start is None else start)
-    if not np.isfinite(states).all():
-        raise SpecError(f"start has numbers that are not finite; finite parameters of {net.name!r} are accepted")
+    states, _ = states_of(net, net.start(run.seed) if start is None else start, "start")
     return states[index % len(states)], index % len(states)
 
 
 def _scheduled(
     net: NetworkModel, dynamics: Any, hyper: Hyper, run: Run, moved: Any, theta: jax.Array, every: int | None
 ) -> Schedule:
-    if every is not None and not (isinstance(every, int | np.integer) and every >= 1):
-        raise SpecError(f"every is {every!r}; a whole number of updates, 1 or more, is accepted")
+    if every is not None:
+        check_whole("every", every, 1, 2**62)
     if isinstance(moved, Flow):
         found = schedule_of(run, hyper.eta, hyper.eta, is_discrete=True, every=every)
         return found._replace(every=1, dt=found.every * hyper.eta)
@@ -216,11 +217,31 @@ def _advanced(
 
 
 def _with_snapshots(state: State, net: NetworkModel, snapshots: Snapshots) -> State:
-    new = {
-        name: np.array([np.asarray(formula(theta), dtype=float) for theta in state.theta[:, : net.dim]])
-        for name, formula in snapshots.items()
-    }
+    new = {name: _snapshot(name, formula, state.theta[:, : net.dim]) for name, formula in snapshots.items()}
     return state._replace(snapshots=_joined(state.snapshots, new))
+
+
+def _check_snapshots(net: NetworkModel, snapshots: Any) -> None:
+    """Refuse snapshots of the wrong kind, and what they return at one start."""
+    if snapshots is None:
+        return
+    check_formulas("snapshots", snapshots, "theta (P,) -> number or array")
+    for name, formula in snapshots.items():
+        if name in net.observable_names:
+            raise SpecError(f"the snapshot {name!r} has the name of an observable; give it another one")
+        _snapshot(name, formula, np.asarray(net.flatten(net.start(0)))[None])
+
+
+def _snapshot(name: str, formula: Callable[[np.ndarray], Any], states: np.ndarray) -> np.ndarray:
+    """Return what a formula says of every state (M, P), (M, ...)."""
+    found = [formula(theta) for theta in states]
+    try:
+        return np.array([np.asarray(value, dtype=float) if value is not None else "None" for value in found]) * 1.0
+    except (TypeError, ValueError):
+        raise SpecError(
+            f"the snapshot {name!r} returns {found[0]!r}; a number, or an array of one shape for all parameters, is "
+            "accepted"
+        ) from None
 
 
 def _joined(done: dict[str, np.ndarray], new: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -3,9 +3,11 @@
 from math import ceil, gcd
 from typing import NamedTuple
 
+from sde_engine.capacity import refuse_endless
 from sde_engine.errors import SpecError
 from sde_engine.run import Run
 
+_FASTEST = 1e-6  # seconds a step of a network; the smallest takes more
 _LOOKS = 4096  # looks at a run, unless told otherwise
 
 
@@ -45,6 +47,7 @@ def schedule_of(
     every : updates between two looks; None: about 4096 looks
     """
     updates = run.lasting(eta)
+    refuse_endless(updates * max(1.0, eta / dt), _FASTEST, "give fewer updates, a shorter time or a larger dt")
     gap = min(every or max(1, updates // _LOOKS), updates)
     while every is None and gcd(gap, period) > 1:
         gap -= 1

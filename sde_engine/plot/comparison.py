@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError
 from sde_engine.phase import VERDICTS, verdicts
-from sde_engine.plot.look import SMALL, THEORY, axes, colour_of, name_of, units_of
+from sde_engine.plot.look import SMALL, THEORY, axes, check_results, colour_of, log_axis, name_of, units_of
 
 if TYPE_CHECKING:
     import xarray
@@ -25,6 +25,7 @@ def comparison(
     ----------
     results : a sweep of which all axes but `dynamics` and `along` have been selected
     """
+    check_results(results, observable, f"{observable}_stderr")
     array = results[observable]
     if set(array.dims) != {"dynamics", along}:
         raise SpecError(f"comparison got dimensions {tuple(array.dims)}; select until dynamics and {along} are left")
@@ -43,7 +44,7 @@ def comparison(
             label=name_of(str(label)),
         )
     if np.all(results[along].values > 0):
-        ax.set_xscale("log")
+        log_axis(ax)
     ax.set_xlabel(results[along].attrs.get("long_name", along))
     ax.set_ylabel(units_of(array))
     ax.legend(fontsize=SMALL)
@@ -67,6 +68,7 @@ def fluctuations(
     results : a sweep of which all axes but dynamics, eta and batch have been selected
     closed_form : T -> variance of the SDE
     """
+    check_results(results, f"{observable}_variance", f"{observable}_variance_stderr")
     array = results[f"{observable}_variance"]
     if set(array.dims) != {"dynamics", "eta", "batch"}:
         raise SpecError(
@@ -96,7 +98,7 @@ def fluctuations(
         low, high = (results["eta"].values.min() / results["batch"].values.max(), results["eta"].values.max())
         fine = np.geomspace(low, high, 300)
         ax.plot(fine, closed_form(fine), color=THEORY, lw=1.2, label="SDE, closed form")
-    ax.set_xscale("log")
+    log_axis(ax)
     ax.set_xlabel("temperature T = eta / batch")
     ax.set_ylabel(f"variance of {observable}")
     ax.legend(fontsize=SMALL - 2, ncols=2)

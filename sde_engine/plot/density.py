@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sde_engine.plot.look import SMALL, THEORY, axes, colour_of, name_of
+from sde_engine.plot.look import SMALL, THEORY, axes, check_results, colour_of, name_of
 
 if TYPE_CHECKING:
     import xarray
@@ -22,6 +22,7 @@ def density(
     law : a closed form with a method `pdf`, drawn as a dark line
     errors : half width of the error band, in standard errors
     """
+    check_results(results, f"{observable}_bin", f"{observable}_density", f"{observable}_density_stderr")
     ax = axes(ax)
     labels = results["dynamics"].values if "dynamics" in results.dims else [results.attrs.get("dynamics", "")]
     centre = results[f"{observable}_bin"].values

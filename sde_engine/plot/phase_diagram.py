@@ -7,7 +7,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError
 from sde_engine.phase import VERDICTS, verdicts
-from sde_engine.plot.look import THEORY, axes, log_edges
+from sde_engine.plot.look import THEORY, axes, check_results, log_axis, log_edges
 
 if TYPE_CHECKING:
     import xarray
@@ -50,6 +50,7 @@ def phase_diagram(
     colour; cells that have not converged and have not collapsed are dotted; cells whose mean has a standard error above
     a tenth of the range (heavy tails) are white and crossed.
     """
+    check_results(results, observable, f"{observable}_stderr")
     array = results[observable] if values is None else values
     if set(array.dims) != {"eta", "batch"}:
         raise SpecError(f"phase_diagram got dimensions {tuple(array.dims)}; select until eta and batch are left")
@@ -72,12 +73,12 @@ def phase_diagram(
         ax.plot(critical_temperature * y, y, color=THEORY, lw=1.6, label="SDE collapses right of it: eta = T_c batch")
     for batch, intervals in (windows or {}).items():
         _boxes(ax, y, results["batch"].values, batch, intervals, x)
-    ax.set_xscale("log")
     ax.set_yscale("log", base=2)
     ax.set_xlim(x[0], x[-1])
     ax.set_ylim(y[0], y[-1])
     ax.set_yticks(results["batch"].values, [f"{int(b)}" for b in results["batch"].values])
     ax.minorticks_off()
+    log_axis(ax)
     ax.set_xlabel("learning rate eta")
     ax.set_ylabel("batch size")
     if colorbar:

@@ -167,7 +167,7 @@ def compute(plan: Plan, block: Block) -> tuple[dict[str, np.ndarray], Receipt]:
             raise
         except Exception as error:
             memory = isinstance(error, MemoryError)
-            rows.append(_nothing(plan.layout, STATUS.index("out_of_memory" if memory else "failed")))
+            rows.append(no_numbers(plan.layout, STATUS.index("out_of_memory" if memory else "failed")))
             failures.append(f"cell {cell}: {type(error).__name__}: {error}")
     values = {
         name: np.stack([np.asarray(row[name], dtype=plan.layout.dtype(name)) for row in rows])
@@ -192,7 +192,7 @@ def _measure(plan: Plan, cell: Cell) -> Mapping[str, np.ndarray]:
     return found
 
 
-def _nothing(layout: Layout, status: int) -> dict[str, np.ndarray]:
+def no_numbers(layout: Layout, status: int) -> dict[str, np.ndarray]:
     """Return the values of a cell that has none: NaN, and 0 for whole numbers."""
     empty = {}
     for name in layout.variables:

@@ -6,18 +6,21 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sde_engine import progress as reports
 from sde_engine.errors import CorruptData, SpecError, StoreError
+from sde_engine.runner import block as unit
+from sde_engine.runner import workers
 from sde_engine.runner.loop import Interrupted, Stop, listening, work
-from sde_engine.runner.plan import Engine, Plan, Receipt, compute, default_engine, make_plan
+from sde_engine.runner.plan import Engine, Plan, Receipt, default_engine, make_plan
 from sde_engine.runner.tally import Tally
 from sde_engine.store import atomic, heartbeat, parts, provenance, results
 from sde_engine.store.differences import differences
 from sde_engine.store.examine import examine
 from sde_engine.store.grid import write_grid
-from sde_engine.sweep import Block, Sweep, missing
+from sde_engine.sweep import Sweep, missing
+from sde_engine.values import path_of
 
 if TYPE_CHECKING:
     import xarray
@@ -35,6 +38,7 @@ def run_sweep(
     progress: Progress = None,
     max_hours: float | None = None,
     block_cells: int | None = None,
+    client: Any = None,
 ) -> "xarray.Dataset":
     """Return the finished sweep, computing what is missing in `out`.
 
@@ -53,6 +57,9 @@ def run_sweep(
         Stop cleanly after so many hours.
     block_cells
         Largest number of cells in a unit of work. It changes no result.
+    client
+        A dask.distributed `Client` whose workers compute, all of which see the folder of `out`; None for threads of
+        this process. The result has the same bits.
 
     Raises
     ------
@@ -63,7 +70,9 @@ def run_sweep(
     Interrupted
         SIGINT, SIGTERM or `max_hours`: running blocks were finished and kept, and the same call goes on.
     """
-    return run(sweep, Path(out), default_engine(), threads, progress, max_hours, block_cells)
+    if not isinstance(sweep, Sweep):
+        raise SpecError(f"sweep is {sweep!r}; a Sweep is accepted, such as Sweep.from_toml(path)")
+    return run(sweep, path_of("out", out), default_engine(), threads, progress, max_hours, block_cells, client)
 
 
 def run(
@@ -74,28 +83,37 @@ def run(
     progress: Progress = None,
     max_hours: float | None = None,
     block_cells: int | None = None,
+    client: Any = None,
 ) -> "xarray.Dataset":
-    """Run a sweep on the given engine; `run_sweep` is this with the real one."""
-    count = _thread_count(threads)
+    """Run a sweep on the given engine; `run_sweep` is this with the real one, which is the one that workers have."""
+    count = _thread_count(threads) if client is None else _threads_of(client, threads)
     stop = Stop(_deadline(max_hours))
     plan = make_plan(sweep, engine, block_cells)
-    reporter = reports.automatic() if progress is None else progress
-    reporter = reports.Callback(reporter) if callable(reporter) else reporter
+    reporter = _reporter(progress)
     try:
         if _is_finished(plan, out):
             reporter.say(f"{out.name} is finished ({plan.layout.cells} cells); nothing to do")
         else:
             with listening(stop):
-                _finish(plan, out, count, stop, reporter)
+                _finish(plan, out, Hands(count, client), stop, reporter)
         return results.open_results(out)
     finally:
         reporter.close()
 
 
+class Hands(NamedTuple):
+    """Who computes: so many threads, of this process or of the workers of a client."""
+
+    threads: int
+    client: Any = None
+
+
 def _is_finished(plan: Plan, out: Path) -> bool:
     """Return whether the result is there; refuse one that is another sweep's."""
     if out.is_dir():
-        raise StoreError(f"{out.name} is a folder; give the name of a file, such as {out.name}/sweep.h5")
+        raise StoreError(
+            f"{out.name or out} is a folder; give the name of a file, such as {Path(out.name) / 'sweep.h5'}"
+        )
     if not out.exists():
         return False
     try:
@@ -109,7 +127,7 @@ def _is_finished(plan: Plan, out: Path) -> bool:
     return True
 
 
-def _finish(plan: Plan, out: Path, threads: int, stop: Stop, reporter: reports.Reporter) -> None:
+def _finish(plan: Plan, out: Path, hands: Hands, stop: Stop, reporter: reports.Reporter) -> None:
     """Compute what is missing, and make one file of the parts."""
     folder = parts.folder_of(out)
     _claim(plan, out, folder, reporter)
@@ -117,13 +135,13 @@ def _finish(plan: Plan, out: Path, threads: int, stop: Stop, reporter: reports.R
     try:
         with heartbeat.Heartbeat(folder, tally.state):
             _take_stock(plan, folder, tally, reporter)
-            _compute_missing(plan, folder, tally, threads, stop, reporter)
+            _compute_missing(plan, folder, tally, hands, stop, reporter)
             if tally.done < tally.total:
                 raise Interrupted(
                     f"stopped by {stop.why}: {tally.done} of {tally.total} cells are finished and kept beside "
                     f"{out.name}; the same call goes on from there"
                 )
-            _consolidate(plan, out, folder, threads, tally)
+            _consolidate(plan, out, folder, hands.threads, tally)
     finally:
         if out.exists() or not parts.part_files(folder):
             parts.remove_folder(folder)
@@ -173,36 +191,22 @@ def _take_stock(plan: Plan, folder: Path, tally: Tally, reporter: reports.Report
 
 
 def _compute_missing(
-    plan: Plan, folder: Path, tally: Tally, threads: int, stop: Stop, reporter: reports.Reporter
+    plan: Plan, folder: Path, tally: Tally, hands: Hands, stop: Stop, reporter: reports.Reporter
 ) -> None:
     rest = missing(plan.blocks, tally.cells, plan.costs)
     tally.start(sum(block.cost for block in rest))
     heavy_first = sorted(rest, key=lambda block: -block.cost)
-    with closing(work(heavy_first, lambda block: _do(plan, folder, block), threads, stop)) as receipts:
+    if hands.client is None:
+        under_way = work(heavy_first, lambda block: unit.do(plan, folder, block), hands.threads, stop)
+    else:
+        under_way = workers.work_on(hands.client, plan, folder, heavy_first, stop)
+    with closing(under_way) as receipts:
         for receipt in receipts:
             if receipt is not None:
                 for failure in receipt.failures[: max(0, _FAILURES_SAID - tally.failed)]:
                     reporter.say(failure)
                 tally.add(receipt)
             reporter.update(tally.snapshot())
-
-
-def _do(plan: Plan, folder: Path, block: Block) -> Receipt:
-    """Compute one block and write its part."""
-    begun = time.perf_counter()
-    values, receipt = compute(plan, block)
-    attributes = {
-        "spec_sha256": plan.sweep.sha256,
-        "algorithm": plan.engine.algorithm,
-        "software": "sde_engine",
-        "softwareVersion": provenance.version(),
-        "platform": atomic.host(),
-        "wall_time_s": time.perf_counter() - begun,
-        "failures": json.dumps(receipt.failures),
-    }
-    name = parts.part_name(block.digest(plan.sweep, plan.engine.algorithm), len(block.cells))
-    parts.write_part(folder / name, receipt.cells, values, attributes)
-    return receipt
 
 
 def _consolidate(plan: Plan, out: Path, folder: Path, threads: int, tally: Tally) -> None:
@@ -217,7 +221,8 @@ def _consolidate(plan: Plan, out: Path, folder: Path, threads: int, tally: Tally
         | provenance.nexus(signal, [(axis.name, not isinstance(axis.values[0], str)) for axis in layout.axes])
         | {"algorithm": plan.engine.algorithm, "plan_sha256": plan.sha256()}
         | {"backend": "numba", "device": "cpu", "n_threads": threads}
-        | {"wall_time_s": float(sum(note["wall_time_s"] for note in notes))}
+        | {"wall_time_s": tally.seconds()}  # of the call that finished the sweep
+        | {"thread_time_s": float(sum(note["thread_time_s"] for note in notes))}  # of all blocks, whoever made them
         | {"n_cells": tally.total, "n_ok": tally.ok, "n_diverged": tally.diverged, "n_failed": tally.failed}
     )
     documents = {
@@ -228,6 +233,25 @@ def _consolidate(plan: Plan, out: Path, folder: Path, threads: int, tally: Tally
         "failures": json.dumps([line for note in notes for line in json.loads(note["failures"])]),
     }
     write_grid(out, layout, found.read, attributes, documents)
+
+
+def _reporter(progress: Progress) -> reports.Reporter:
+    if progress is None:
+        return reports.automatic()
+    if callable(progress):
+        return reports.Callback(progress)
+    if not all(callable(getattr(progress, name, None)) for name in ("update", "say", "close")):
+        raise SpecError(
+            f"progress is {progress!r}; a function of a Snapshot, a Reporter such as Quiet(), or None is accepted"
+        )
+    return progress
+
+
+def _threads_of(client: Any, threads: int | None) -> int:
+    if threads is not None:
+        raise SpecError(f"threads is {threads!r}, but a cluster brings its own; leave threads out")
+    workers.check_client(client)
+    return workers.threads_of(client)
 
 
 def _thread_count(threads: int | None) -> int:

@@ -20,7 +20,7 @@ class Tally:
         self._count = np.zeros(len(STATUS), dtype=np.int64)
         self._cost = self._spent = 0.0
         self._before = 0
-        self._begun = time.monotonic()
+        self._made = self._begun = time.monotonic()
         self._memory = psutil.Process()
 
     @property
@@ -42,6 +42,10 @@ class Tally:
     def failed(self) -> int:
         """Number of cells that have no numbers."""
         return int(self._count[FIRST_FAILURE:].sum())
+
+    def seconds(self) -> float:
+        """Return how long this call has taken so far."""
+        return time.monotonic() - self._made
 
     def start(self, cost: float) -> None:
         """Begin the clock with so much work ahead."""

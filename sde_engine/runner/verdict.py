@@ -2,7 +2,8 @@
 
 A cell is converged when paths from overdispersed starts agree with one another (nested R-hat of every observable),
 the means rest on enough independent samples, and, where paths can collapse onto a symmetric state, the mean of
-ln |theta| has stopped moving.
+ln |theta| is known to have stopped moving. All of it is seen within the length of the run: a metastable state that
+outlives the run is converged as well.
 
 References
 ----------
@@ -53,5 +54,5 @@ def _converged(numbers: Mapping[str, np.ndarray]) -> bool:
     mixed = all(np.all(value <= R_HAT) for name, value in numbers.items() if name.endswith("_rhat"))  # NaN is not
     enough = all(np.all(value >= ESS) for name, value in numbers.items() if name.endswith("_ess"))
     drift, error = (numbers.get(f"log_distance_drift{end}", np.asarray(0.0)) for end in ("", "_stderr"))
-    moves = abs(drift) > DRIFT * error and abs(drift) * numbers.get("duration", np.asarray(np.inf)) > NEGLIGIBLE
-    return bool(mixed and enough and not moves)
+    rests = abs(drift) <= DRIFT * error or abs(drift) * numbers.get("duration", np.asarray(np.inf)) <= NEGLIGIBLE
+    return bool(mixed and enough and rests and not np.isnan(error))  # NaN: too few paths to tell

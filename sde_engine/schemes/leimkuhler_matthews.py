@@ -4,7 +4,8 @@
 
 The state is theta with the last half increment, G sqrt(dt) z_last / 2 (zero at the start). Weak order 1 at a fixed
 time, strong order 1/2. The stationary law is of order 2 in detailed balance: gradient drift and G G^T a multiple of the
-identity. It is of order 1 elsewhere, as on a quadratic loss whose noise covariance does not commute with its Hessian.
+identity, which is tested at the model's starts. It is of order 1 elsewhere, as on a quadratic loss whose noise covariance
+does not commute with its Hessian.
 
 References
 ----------
@@ -12,10 +13,13 @@ Leimkuhler, B. and Matthews, C. (2013). Rational construction of stochastic nume
 Appl. Math. Res. Express 2013, 34-56. arXiv:1203.5428.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sde_engine.components import add, halves, matvec, scale
-from sde_engine.scheme import Ito, Scheme
+from sde_engine.scheme import Ito, Scheme, is_in_detailed_balance
+
+if TYPE_CHECKING:
+    from sde_engine.model import Model
 
 
 def _build(system: Ito) -> Any:
@@ -30,6 +34,10 @@ def _build(system: Ito) -> Any:
     return step
 
 
+def _stationary_order(model: "Model") -> float:
+    return 2.0 if is_in_detailed_balance(model) else 1.0
+
+
 SCHEME = Scheme(
     name="leimkuhler_matthews",
     strong_order=0.5,
@@ -38,4 +46,5 @@ SCHEME = Scheme(
     build=_build,
     memory=1,
     step_factor=0.1,
+    stationary_order=_stationary_order,
 )

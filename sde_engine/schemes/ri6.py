@@ -39,7 +39,7 @@ from sde_engine.components import (
 from sde_engine.scheme import Ito, Scheme
 
 
-def draws(columns: int) -> int:
+def draws(columns: int, dim: int) -> int:
     """Return how many normals a step takes: one a Brownian motion, and one for each sign."""
     return 2 * columns - 1
 

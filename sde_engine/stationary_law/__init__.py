@@ -10,10 +10,12 @@ from dataclasses import replace
 from typing import Literal
 
 from sde_engine.errors import SpecError, unknown
+from sde_engine.fokker_planck.generator import MOST_CELLS
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
+from sde_engine.run import MAX_PATHS
 from sde_engine.stationary_law.agreement import compared as compared
 from sde_engine.stationary_law.collapse import with_rates
 from sde_engine.stationary_law.law import Line as Line
@@ -28,8 +30,10 @@ from sde_engine.stationary_law.routes import (
 from sde_engine.stationary_law.sampled import Ensemble, sampled
 from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
+from sde_engine.values import check_whole
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
+_MOST_OF_A_CHAIN = 100_000  # cells of a transfer operator
 METHODS = ("closed_form", "fokker_planck", "transfer_operator", "ensemble", "all")
 
 
@@ -77,19 +81,25 @@ def stationary(
     kernel_of(model, dynamics, hyper)
     temperature = law_temperature(model, hyper, dynamics)
     refuse_wrong_route(method, dynamics, seed)
+    if grid is not None and not isinstance(grid, Grid):
+        raise SpecError(f"grid is {grid!r}; a Grid of sde_engine.fokker_planck is accepted, or None")
+    if cells is not None:
+        check_whole("cells", cells, 4, MOST_CELLS if dynamics.kind == "langevin" else _MOST_OF_A_CHAIN)
     places, on_grid = places_of(model, hyper, observable, method)
     routes: list[StationaryLaw] = []
     others: tuple[StationaryLaw, ...] = ()
     if method != "ensemble":
         routes, others = exact_routes(model, hyper, dynamics, places, method, grid, cells, on_grid)
     if method in ("ensemble", "all"):
+        check_whole("paths", paths, 1, MAX_PATHS)
+        check_whole("seed", seed, 0, 2**64 - 1)
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
         first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes))
         if method == "ensemble":
             beside += [
                 law
                 for place in places[1:]
-                for law in sampled(model, hyper, dynamics, place, long, None)
+                for law in sampled(model, hyper, dynamics, place, long, {})
                 if place.holds(model, law.lines[0].quantiles[2])
             ]
         routes, others = [*routes, first], (*others, *beside)

@@ -116,7 +116,7 @@ def _range(line: Line) -> tuple[float, float]:
 
 def _resolution(a: Line, b: Line) -> float:
     """Return the smallest relative difference of two lines that would be seen; infinite where no number is known."""
-    if a.variance == b.variance == 0.0:
+    if a.variance == 0.0 or b.variance == 0.0:  # a number that does not fluctuate has no spread to be resolved
         return 0.0 if a.mean == 0.0 else SIGMAS * float(np.hypot(a.mean_error, b.mean_error)) / abs(a.mean)
     (width, width_error), inner = _range(b), float(b.quantiles[3] - b.quantiles[1])
     width_error = float(np.hypot(width_error, _range(a)[1]))

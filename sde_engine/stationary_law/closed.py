@@ -64,16 +64,16 @@ def declared(model: Model, place: Support, found: Any, whose: str) -> Declared:
         found = {name: _alone(found, k) for k, name in enumerate(model.components)}
     elif not isinstance(found, Mapping):
         found = {next(iter((*model.observables, *model.components))): found}
-    missing = [name for name in place.names if name not in found]
+    missing = [name for name in place.every if name not in found]
     if missing:
         raise Incompatible(
             f"no closed form of the law of {', '.join(missing)} is known for {model.name!r} under {whose}; known: "
             f"{', '.join(found) or 'none'}; use method='fokker_planck', 'transfer_operator' or 'ensemble'"
         )
-    if len(place.names) == 1 and not isinstance(found[place.names[0]], Known):
-        law = found[place.names[0]]
+    if len(place.every) == 1 and not isinstance(found[place.every[0]], Known):
+        law = found[place.every[0]]
         return ClosedLaw(law.pdf, law.cdf, float(law.mean), float(law.var), bool(getattr(law, "collapsed", False)))
-    return Marginals({name: found[name] for name in place.names})
+    return Marginals({name: found[name] for name in place.every})
 
 
 def _alone(law: Joint, k: int) -> Any:

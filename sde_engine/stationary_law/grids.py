@@ -4,11 +4,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, stationary_laws
+from sde_engine.fokker_planck.grid import Ends
 
 CELLS = {1: 2000, 2: 192, 3: 26}
 _FLOOR = np.exp(-60.0)  # relative mass below which a cell of the coarse law is left out
 _LOG_TAIL = -28.0  # share (logarithm) of a moment's integrand below which its tail is left out
 _BOX_FLOOR = 1e-13
+_LONG = 20.0  # range over the interquartile range (a Gaussian has 12 here) beyond which an axis is graded
 
 
 def ray_grid(equation: Equation, scale: float, cells: int, power: int) -> tuple[Grid, bool]:
@@ -23,6 +25,22 @@ def ray_grid(equation: Equation, scale: float, cells: int, power: int) -> tuple[
     low, high = max(keep[0] - 1, 0), min(keep[-1] + 1, len(r) - 1)
     panels = max(cells, 8 * (high - low))  # 0.026 in ln r
     return Grid((Axis(float(r[low]), float(r[high]), panels, "log"),)), bool(dies)
+
+
+def polar_grid(equation: Equation, cells: int) -> Grid:
+    """Return a uniform grid of polar angles that holds the law."""
+    low, high = 0.0, np.pi
+    for _ in range(3):  # a cold law fills few cells of the whole range
+        law = _fullest(equation, _between_poles(low, high, cells))
+        keep, faces = np.flatnonzero(law.mass > _FLOOR * law.mass.max()), law.grid.axes[0].faces
+        low, high = float(faces[max(keep[0] - 1, 0)]), float(faces[min(keep[-1] + 2, cells)])
+    return _between_poles(low, high, cells)
+
+
+def _between_poles(low: float, high: float, cells: int) -> Grid:
+    north: Ends = "reflecting" if low > 0.0 else "pole"
+    south: Ends = "reflecting" if high < np.pi else "pole"
+    return Grid((Axis(low, high, cells, ends=(north, south)),))
 
 
 def line_grid(equation: Equation, points: NDArray, cells: int) -> Grid:
@@ -40,7 +58,10 @@ def line_grid(equation: Equation, points: NDArray, cells: int) -> Grid:
 
 
 def box_grid(equation: Equation, points: NDArray, cells: int) -> Grid:
-    """Return a uniform grid in two or three dimensions that holds the law: grown and shrunk until its rim is empty."""
+    """Return a grid in two or three dimensions that holds the law: grown and shrunk until its rim is empty.
+
+    It is uniform, but for a law of long tails: graded then, uniform in its middle and logarithmic beyond.
+    """
     centre, half = 0.5 * (points.max(axis=0) + points.min(axis=0)), 0.75 * np.ptp(points, axis=0) + 1e-6
     coarse = 48 if points.shape[1] == 2 else 14
     low, high = centre - half, centre + half
@@ -56,7 +77,27 @@ def box_grid(equation: Equation, points: NDArray, cells: int) -> Grid:
             low[k], high[k] = faces[max(first - 1, 0)] - grow[0], faces[min(last + 2, coarse)] + grow[1]
         if settled:
             break
-    return _box(low, high, cells)
+    if np.all(high - low < _LONG * _middle(law)[1]):
+        return _box(low, high, cells)
+    middle, width = np.median(points, axis=0), 0.5 * np.ptp(points, axis=0) + 1e-6
+    for _ in range(4):
+        middle, width = _middle(_fullest(equation, _graded(low, high, coarse, middle, width)))
+    return _graded(low, high, cells, middle, width)
+
+
+def _middle(law: GridLaw) -> tuple[NDArray, NDArray]:
+    """Return the median and the interquartile range along each axis."""
+    faces = [axis.faces for axis in law.grid.axes]
+    below = [np.concatenate([[0.0], np.cumsum(law.marginal(k))]) for k in range(law.grid.dim)]
+    quarter, half, rest = (
+        np.array([np.interp(q, b, x) for b, x in zip(below, faces, strict=True)]) for q in (0.25, 0.5, 0.75)
+    )
+    return half, rest - quarter
+
+
+def _graded(low: NDArray, high: NDArray, cells: int, middle: NDArray, width: NDArray) -> Grid:
+    ends = zip(low, high, middle, width, strict=True)
+    return Grid(tuple(Axis(float(a), float(b), cells, "sinh", float(m), 2.0 * float(w)) for a, b, m, w in ends))
 
 
 def _box(low: NDArray, high: NDArray, cells: int) -> Grid:

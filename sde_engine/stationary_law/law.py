@@ -22,7 +22,8 @@ PROBABILITIES = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 class Line:
     """What a law says about one number: moments and quantiles with errors, and its distribution function.
 
-    Quantiles and distribution function are not a number where only the moments are known.
+    Quantiles and distribution function are not a number where only the moments are known; a number that does not
+    fluctuate has variance 0, equal quantiles and no distribution function to compare.
     """
 
     name: str

@@ -5,21 +5,24 @@ from numpy.typing import NDArray
 
 from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Axis, Equation, Grid, GridLaw, generator, quasi_stationary_law, stationary_laws
-from sde_engine.fokker_planck.solve import half_resolution_error, refined
+from sde_engine.fokker_planck.solve import coarse_law, density_error
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
-from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, ray_grid
-from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_mass
-from sde_engine.stationary_law.summary import Function, coarse_law, line_of, mass_beyond, tail_share, zero_end
+from sde_engine.stationary_law.grids import CELLS, box_grid, line_grid, polar_grid, ray_grid
+from sde_engine.stationary_law.law import Shape, StationaryLaw, build, point_line, point_mass
+from sde_engine.stationary_law.summary import Function, line_of, mass_beyond, tail_share, zero_end
 from sde_engine.stationary_law.support import Support
 
-_TRUSTED = 1e-6  # mass beyond the grid, and error of the law, up to which a verdict is plain
+_TRUSTED = 1e-6  # mass beyond the grid up to which a verdict is plain
+_ROUGH = 0.02  # L1 error of the law from which it is not
 
 
 def find_grid(model: Model, equation: Equation, place: Support, cells: int | None) -> tuple[Grid, bool]:
     """Return a grid that holds the law, and whether its mass dies out towards the symmetric state."""
     points = np.array(model.starts(model.params), dtype=float)
     cells = cells or CELLS[equation.dim]
+    if place.radius is not None:
+        return polar_grid(equation, cells), True
     if place.is_ray:
         if place.direction is None:
             raise Incompatible("a ray has a direction")
@@ -64,6 +67,11 @@ def solved(
         )
         return (dead, *_metastable(model, hyper, equation, place))
     laws = [law for law in stationary_laws(equation, grid) if np.sum(law.mass > 1e-300) > 1]
+    if not laws:
+        raise Incompatible(
+            f"{model.name!r} has no stationary law{' on ' + place.label if place.label else ''}: its mass runs to the ends "
+            "of every grid; a loss that grows in every direction is accepted"
+        )
     label = [place.label] if len(laws) == 1 else [f"{place.label} class {k}".strip() for k in range(len(laws))]
     return tuple(_labelled(model, hyper, place, law, name) for law, name in zip(laws, label, strict=True))
 
@@ -91,28 +99,31 @@ def _metastable(model: Model, hyper: Hyper, equation: Equation, place: Support) 
 
 
 def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: str) -> StationaryLaw:
-    functions = variables(model, place, law.grid)
-    errors = half_resolution_error(law, {str(k): f for k, f in enumerate(functions)})
-    end = zero_end(law, place)
-    lines = tuple(line_of(law, name, f, k, end) for k, (name, f) in enumerate(zip(place.names, functions, strict=True)))
-    tail = tail_share(law, end)
+    functions, coarse, end = variables(model, place, law.grid), coarse_law(law), zero_end(law, place)
+    lines = tuple(
+        line_of(law, coarse, name, f, k, end) for k, (name, f) in enumerate(zip(place.names, functions, strict=True))
+    )
+    lines += tuple(point_line(name, value) for name, value in place.still.items())
+    tail, outside, change = tail_share(law, end), mass_beyond(law, end), density_error(law, coarse)
+    beyond = tail + (1.0 - tail) * outside
     coordinates, density = _density((1.0 - tail) * law.density, law.grid, place, functions)
-    rough = np.exp(refined(law.coarse or coarse_law(law), law.grid)).reshape(law.grid.shape)
-    _, spread = _density(np.abs(law.density - rough) / 3.0, law.grid, place, functions)
-    outside = mass_beyond(law, end)
-    error = errors.get("density", np.nan)
-    good = outside < _TRUSTED and law.residual < 1e-9
+    _, spread = _density(change, law.grid, place, functions)
+    error = float(np.sum(change * law.grid.volumes))
+    doubts = _doubts(law, outside, error)
     words = f", {tail:.1e} of it between 0 and the grid, continued as a power" if tail > _TRUSTED else ""
     verdict = (
         f"solved on {' x '.join(map(str, law.grid.shape))} cells: residual {law.residual:.1e}, mass beyond the grid "
-        f"{tail + outside:.1e}{words}, L1 error from half the resolution {error:.1e}"
-        + ("" if good else "; not to be trusted")
+        f"{beyond:.1e}{words}, L1 error from half the resolution {error:.1e}{doubts}"
     )
-    reason = "the mass dies out towards every end of the grid" if np.isfinite(outside) else "mass piles up at an end"
+    if outside < 1.0:
+        reason = "the mass dies out towards every end of the grid"
+        reason += "" if outside < _TRUSTED else ", beyond which it is extrapolated"
+    else:
+        reason = "mass piles up at an end"
     extra = {
         "residual": law.residual,
         "imbalance": law.imbalance,
-        "density_error": float(error),
+        "density_error": error,
         "artificial_diffusion": float(law.generator.raised.max()),
     }
     return build(
@@ -122,14 +133,26 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: GridLaw, label: s
         label=label,
         lines=lines,
         shape=Shape(coordinates, density, spread),
-        mass_outside=tail + outside,
-        is_normalisable=bool(np.isfinite(outside)),
+        mass_outside=beyond,
+        is_normalisable=outside < 1.0,
         reason=reason,
         verdict=verdict,
-        is_converged=good,
+        is_converged=not doubts,
         escape_rate=law.escape_rate,
         attributes=extra,
     )
+
+
+def _doubts(law: GridLaw, outside: float, error: float) -> str:
+    """Return why a law is not to be trusted, in words; nothing if it is."""
+    doubts = []
+    if law.residual > 1e-9:
+        doubts.append("the residual is large")
+    if outside > _TRUSTED:
+        doubts.append("the grid does not hold the law")
+    if not error < _ROUGH:
+        doubts.append("the grid is too coarse")
+    return f"; not to be trusted: {' and '.join(doubts)}" if doubts else ""
 
 
 def _density(

@@ -10,7 +10,7 @@ from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling
 from sde_engine.model import Model
 from sde_engine.stationary_law.by_chain import carried
-from sde_engine.stationary_law.closed import closed_law
+from sde_engine.stationary_law.closed import Marginals, closed_law
 from sde_engine.stationary_law.discrete import closed_chain_law
 from sde_engine.stationary_law.held import held_against
 from sde_engine.stationary_law.law import StationaryLaw
@@ -66,7 +66,7 @@ def _chain_routes(
     if method in ("closed_form", "all"):
         try:
             routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
-        except Incompatible:
+        except SdeEngineError:
             if method == "closed_form":
                 raise
     if method in ("transfer_operator", "all"):
@@ -94,7 +94,7 @@ def _grid_routes(
 ) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
     """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
     place, routes = places[0], []
-    if not on_grid:
+    if not on_grid or (method == "closed_form" and _is_by_variable(model, hyper, sampling, place)):
         return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
     equation = place.equation(model, hyper, sampling)
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
@@ -118,6 +118,11 @@ def _grid_routes(
     return routes, tuple(beside)
 
 
+def _is_by_variable(model: Model, hyper: Hyper, sampling: Sampling, place: Support) -> bool:
+    """Return whether the closed form says something of each variable by itself, which needs no grid."""
+    return isinstance(closed_law(model, hyper, temperature_of(model, hyper, sampling), place), Marginals)
+
+
 def _closed_on_grid(
     model: Model, hyper: Hyper, sampling: Sampling, place: Support, equation: Equation, grid: Grid
 ) -> StationaryLaw:
@@ -138,7 +143,13 @@ def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, me
 def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -> tuple[tuple[Support, ...], bool]:
     """Return the places of the laws, and whether a grid can hold them; any model has a place in its own space."""
     try:
-        return supports(model, hyper, observable), True
+        places = supports(model, hyper, observable)
+        if method == "fokker_planck" and not places[0].names:
+            raise Incompatible(
+                f"{', '.join(places[0].still)} does not fluctuate in the Ito equation of {model.name!r}, so it has no "
+                "density; use method='closed_form' or 'ensemble'"
+            )
+        return places, bool(places[0].names)
     except Incompatible:
         if method == "fokker_planck":
             raise
@@ -158,9 +169,9 @@ def alike_with(routes: list[StationaryLaw], others: tuple[StationaryLaw, ...]) -
     return [*stays[:1], replace(ensemble, escape_rate=np.nan)] if stays else routes
 
 
-def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]] | None:
-    """Return ranges of histograms: the central 90 % of a known law and as much again on either side; None if unknown."""
+def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]]:
+    """Return ranges of histograms: the central 90 % of a known law and as much again on either side, where known."""
     if not routes or routes[-1].is_point_mass or not np.isfinite([x.quantiles for x in routes[-1].lines]).all():
-        return None
+        return {}
     ends = {line.name: (float(line.quantiles[0]), float(line.quantiles[-1])) for line in routes[-1].lines}
-    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items()}
+    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items() if low < high}

@@ -58,7 +58,7 @@ class _Job(NamedTuple):
             paths=paths or self.run.paths,
             seed=self.run.seed,
             time=self.run.time,
-            observables=self.place.names,
+            observables=self.place.every,
             statistics=histograms or [],
             start=start,
             threads=self.run.threads,
@@ -71,16 +71,17 @@ def sampled(
     dynamics: Dynamics,
     place: Support,
     run: Ensemble,
-    ranges: dict[str, tuple[float, float]] | None,
+    ranges: dict[str, tuple[float, float]],
 ) -> tuple[StationaryLaw, ...]:
     """Return the law of an ensemble that starts at the model's starts (or on the ray, for a law that lives on one).
 
     They are several, metastable, where paths from different starts stay apart. `ranges` are those of the histograms;
-    None finds them by a smaller run.
+    a smaller run finds those that are missing.
     """
     job, start = _Job(model, hyper, dynamics, place, run), _start(model, place)
-    ranges = ranges or _ranges(job.go(start, paths=min(run.paths, 512)), place)
-    found = job.go(start, histograms=_histograms(ranges, run.bins))
+    if any(name not in ranges for name in place.every):
+        ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
+    found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
     rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
     ends = last_states(found, place.names, len(start))
     sets = sets_of_starts(ends) if rhat > _APART else []
@@ -94,7 +95,7 @@ def sampled(
 def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> StationaryLaw:
     """Return the law of the paths from some of the starts, of which a share has left for the others by the end."""
     ranges = _ranges(job.go(start, paths=min(job.run.paths, 512)), job.place)
-    law = _law_of(job, start, job.go(start, histograms=_histograms(ranges, job.run.bins)), ranges)
+    law = _law_of(job, start, job.go(start, histograms=_histograms(job.place.every, ranges, job.run.bins)), ranges)
     points = ", ".join("(" + ", ".join(f"{value:.3g}" for value in point) + ")" for point in start)
     label = f"{job.place.label} from {points}, metastable".strip()
     reason = f"paths from other starts stay elsewhere until t = {job.run.time:g} (R-hat {rhat:.2f} over all starts)"
@@ -122,15 +123,15 @@ def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float
             hyper,
             method="ensemble",
             label=place.label,
-            names=place.names,
+            names=place.every,
             reason=f"{collapsed:.1%} of the paths have collapsed onto the symmetric state",
             verdict=f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}, {collapsed:.1%} of them collapsed",
             is_converged=collapsed >= 1.0 - _SURVIVE,
         )
-    histograms, coarser = _histograms(ranges, run.bins), _coarser(dynamics, model, hyper)
+    histograms, coarser = _histograms(place.every, ranges, run.bins), _coarser(dynamics, model, hyper)
     rough = None if coarser is None else job.go(start, moved_by=coarser, histograms=histograms)
     lines, marginals, outside = [], {}, 0.0
-    for name, h in zip(place.names, histograms, strict=True):
+    for name, h in zip(place.every, histograms, strict=True):
         marginals[name] = (h.centres, found[f"{name}_density"].values, found[f"{name}_density_stderr"].values)
         outside += float(found[f"{name}_below"]) + float(found[f"{name}_above"])
         line = _line(found, name, h.edges)
@@ -140,8 +141,9 @@ def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float
         lines.append(line)
     good, verdict = _convergence(job, found, lines, histograms, collapsed)
     if len(place.names) == 1:
-        (centres, height, error), name = marginals[place.names[0]], place.names[0]
-        shape = Shape({name: centres}, height, error)
+        name = place.names[0]
+        centres, height, error = marginals.pop(name)
+        shape = Shape({name: centres}, height, error, marginals)
     else:
         shape = Shape(marginals=marginals)
     return build(
@@ -167,7 +169,7 @@ def _convergence(
     job: _Job, found: Any, lines: list[Line], histograms: list[Histogram], collapsed: float
 ) -> tuple[bool, str]:
     """Return whether a run can be trusted, and what speaks for it and against it."""
-    names, run = job.place.names, job.run
+    names, run = job.place.every, job.run
     diverged = float(found["diverged_fraction"])
     rhat = max(float(found[f"{name}_rhat"]) for name in names)
     size = min(float(found[f"{name}_ess"]) for name in names)
@@ -194,6 +196,8 @@ def _is_settled(job: _Job, found: Any, lines: list[Line], histograms: list[Histo
     if alive.sum() < FEW:
         return False
     for line, h in zip(lines, histograms, strict=True):
+        if line.name in job.place.still:
+            continue
         below = np.searchsorted(np.sort(found[f"{line.name}_final"].values[alive]), h.edges) / alive.sum()
         if np.max(np.abs(below - line.cdf(h.edges))) > line.cdf_error + _MOVED / np.sqrt(alive.sum()):
             return False
@@ -230,14 +234,14 @@ def _start(model: Model, place: Support) -> NDArray:
     return np.array([0.7 * size * place.direction, 1.3 * size * place.direction])
 
 
-def _histograms(ranges: dict[str, tuple[float, float]], bins: int) -> list[Histogram]:
-    return [Histogram(name, low, high, bins) for name, (low, high) in ranges.items()]
+def _histograms(names: tuple[str, ...], ranges: dict[str, tuple[float, float]], bins: int) -> list[Histogram]:
+    return [Histogram(name, *ranges[name], bins) for name in names]
 
 
 def _ranges(pilot: Any, place: Support) -> dict[str, tuple[float, float]]:
     """Return ranges that hold the final states of a smaller run."""
     ranges = {}
-    for name in place.names:
+    for name in place.every:
         final = pilot[f"{name}_final"].values
         final = final[np.isfinite(final) & np.isinf(pilot["diverged_at"].values)]
         low, high = (float(final.min()), float(final.max())) if final.size else (-1.0, 1.0)

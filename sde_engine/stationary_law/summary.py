@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-from sde_engine.fokker_planck import GridLaw, quasi_stationary_law, stationary_laws
+from sde_engine.fokker_planck import GridLaw
+from sde_engine.fokker_planck.solve import resolution_divisor
 from sde_engine.stationary_law.law import PROBABILITIES, Line
 from sde_engine.stationary_law.support import Support
 from sde_engine.theory.root_finding import find_root
@@ -34,51 +35,47 @@ def tail_share(law: GridLaw, end: int | None) -> float:
 
 
 def mass_beyond(law: GridLaw, end: int | None) -> float:
-    """Return the mass beyond the ends of the grid, but for the tail towards 0 where that can be continued."""
+    """Return the share of the mass beyond the ends of the grid, but for the tail towards 0 where that can be continued.
+
+    It is 1 where the mass piles up at an end.
+    """
     parts = [part for pair in law.outside for part in pair]
-    return float(sum(part for k, part in enumerate(parts) if k != end or not np.isfinite(part)))
+    found = sum(part for k, part in enumerate(parts) if k != end or not np.isfinite(part))
+    return float(found / (1.0 + found)) if np.isfinite(found) else 1.0
 
 
-def line_of(law: GridLaw, name: str, f: Function, k: int, end: int | None) -> Line:
+def line_of(law: GridLaw, coarse: GridLaw, name: str, f: Function, k: int, end: int | None) -> Line:
     """Return moments, quantiles and distribution function of f, a function of axis k, with half-resolution errors."""
-    mean, spread, beyond = _moments(law, f, end)
+    mean, spread, beyond = _moments(law, f, k, end)
     rounding = 1e-13 * (abs(mean) + (spread**0.5 if np.isfinite(spread) else 0.0))
-    coarse = law.coarse or coarse_law(law)
-    rough = _moments(coarse, f, end)
+    rough, divisor = _moments(coarse, f, k, end), resolution_divisor(law, coarse)
     cdf, quantiles = _distribution(law, f, k, end)
     _, few = _distribution(coarse, f, k, end)
     return Line(
         name,
         mean,
-        abs(mean - rough[0]) / 3.0 + rounding,
+        abs(mean - rough[0]) / divisor + rounding,
         spread,
-        abs(spread - rough[1]) / 3.0 + 1e-14 * spread + beyond if np.isfinite(spread) else np.inf,
+        abs(spread - rough[1]) / divisor + 1e-14 * spread + beyond if np.isfinite(spread) else np.inf,
         quantiles,
-        np.abs(quantiles - few) / 3.0,
+        np.abs(quantiles - few) / divisor,
         cdf,
-        max(float(np.max(np.abs(cdf(few) - PROBABILITIES))) / 3.0, mass_beyond(law, end)),
+        max(float(np.max(np.abs(cdf(few) - PROBABILITIES))) / divisor, mass_beyond(law, end)),
     )
 
 
-def coarse_law(law: GridLaw) -> GridLaw:
-    """Return the law on half as many cells along each axis."""
-    equation, grid = law.generator.equation, law.grid.coarser()
-    if grid.is_closed:
-        return max(stationary_laws(equation, grid), key=lambda one: int(np.sum(one.mass > 1e-300)))
-    return quasi_stationary_law(equation, grid)
-
-
-def _moments(law: GridLaw, f: Function, end: int | None) -> tuple[float, float, float]:
+def _moments(law: GridLaw, f: Function, k: int, end: int | None) -> tuple[float, float, float]:
     """Return mean, variance, and the variance that lies beyond the ends (geometric extrapolation; may be infinite)."""
     values, tail = f(*law.grid.nodes), tail_share(law, end)
     mean = (1.0 - tail) * float(np.sum(law.mass * values))
     weight = (1.0 - tail) * law.mass * (values - mean) ** 2
     spread, beyond = float(np.sum(weight)) + tail * mean * mean, 0.0
-    if law.grid.dim == 1 and not law.grid.axes[0].is_periodic:
+    if not law.grid.axes[k].is_periodic:
+        profile = weight.sum(axis=tuple(j for j in range(law.grid.dim) if j != k))
         for side, (last, inner) in enumerate(((0, 1), (-1, -2))):
-            if side != end and weight[last] > 1e-12 * spread:
-                ratio = weight[last] / max(weight[inner], 1e-300)
-                beyond += weight[last] * ratio / (1.0 - ratio) if ratio < 1.0 else np.inf
+            if side != end and law.grid.axes[k].ends[side] != "pole" and profile[last] > 1e-12 * spread:
+                ratio = profile[last] / max(profile[inner], 1e-300)
+                beyond += profile[last] * ratio / (1.0 - ratio) if ratio < 1.0 else np.inf
     return mean, spread if np.isfinite(beyond) else np.inf, float(beyond)
 
 

@@ -1,43 +1,65 @@
-"""Where stationary laws live: a whole line, half lines that no path leaves, or the space of the parameters."""
+"""Where stationary laws live: a line, half lines or a sphere that no path leaves, or the space of the parameters."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sde_engine.errors import Incompatible
-from sde_engine.fokker_planck import Equation, of_model, on_line
+from sde_engine.fokker_planck import (
+    Equation,
+    is_scale_invariant,
+    meridian,
+    of_model,
+    on_line,
+    on_sphere,
+    resting_radius,
+)
 from sde_engine.kernel import Hyper, Sampling
 from sde_engine.model import Model
 
 
 @dataclass(frozen=True, eq=False)
 class Support:
-    """One place: the ray theta = r direction with r > 0, a line, or all parameters.
+    """One place: the ray theta = r direction with r > 0, a line, a sphere, or all parameters.
 
     Attributes
     ----------
     names : the variables of the law
     direction : of a line or ray, None for the space of all parameters
     is_ray : True if r > 0 only
+    radius : of a sphere, on which the law is one of the polar angle; None elsewhere
+    still : variables that do not fluctuate there, with their values
     """
 
     label: str
     names: tuple[str, ...]
     direction: NDArray | None
     is_ray: bool
+    radius: float | None = None
+    still: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def every(self) -> tuple[str, ...]:
+        """The variables of the law and those that do not fluctuate."""
+        return (*self.names, *self.still)
 
     def equation(self, model: Model, hyper: Hyper, sampling: Sampling) -> Equation:
         """Return the Ito equation on it."""
+        if self.radius is not None:
+            return on_sphere(model, hyper, self.radius, sampling=sampling)
         if self.direction is None or model.dim == 1:
             return of_model(model, hyper, sampling=sampling)
         return on_line(model, hyper, self.direction, sampling=sampling)
 
     def values(self, model: Model, r: NDArray) -> NDArray:
-        """Return the variable of a line at the points r."""
-        if self.direction is None:
+        """Return the variable of a line at the points r, of a sphere at the polar angles r."""
+        if self.radius is not None:
+            theta = meridian(self.radius, r, model.dim)
+        elif self.direction is None:
             raise Incompatible("a law in the space of all parameters has no single variable")
-        theta = tuple(c * r for c in self.direction)
+        else:
+            theta = tuple(c * r for c in self.direction)
         return np.asarray(model.observable(self.names[0]).formula(theta, model.params) + 0.0 * r)
 
     def holds(self, model: Model, value: float) -> bool:
@@ -56,6 +78,8 @@ def supports(model: Model, hyper: Hyper, observable: str | None) -> tuple[Suppor
     model.observable(name)
     if model.dim == 1:
         return _on_the_line(model, name)
+    if is_scale_invariant(model):
+        return (_sphere(model, hyper, observable),)
     rays = _rays(model, hyper, name)
     if rays:
         return rays
@@ -73,6 +97,34 @@ def _on_the_line(model: Model, name: str) -> tuple[Support, ...]:
         return (Support("", (name,), one, False),)
     component = model.components[0]
     return Support(f"{component} > 0", (name,), one, True), Support(f"{component} < 0", (name,), -one, True)
+
+
+def _sphere(model: Model, hyper: Hyper, observable: str | None) -> Support:
+    """Return the sphere on which a scale-invariant model comes to rest: its first variable that fluctuates there.
+
+    Variables that do not fluctuate go with it; None but those if one of them is asked for.
+    """
+    radius = resting_radius(model, hyper)
+    on_sphere(model, hyper, radius)
+    s = np.linspace(0.2, 3.0, 9)
+    still, moving = {}, []
+    for name in (observable,) if observable else (*model.observables, model.components[0]):
+        formula = model.observable(name).formula
+        here, there = (
+            formula(meridian(radius, s, model.dim, turn=turn), model.params) + 0.0 * s for turn in (False, True)
+        )
+        size = np.abs(here).max()
+        if np.abs(here - there).max() > 1e-9 * size:
+            if observable:
+                raise Incompatible(
+                    f"{name} of {model.name!r} is no function of the polar angle on the sphere |theta| = {radius:.6g}, so the "
+                    "Fokker-Planck equation does not serve it; use method='ensemble'"
+                )
+        elif np.ptp(here) <= 1e-9 * size:
+            still[name] = float(here[0])
+        else:
+            moving.append(name)
+    return Support("on a sphere", tuple(moving[:1]), None, False, radius, still)
 
 
 def _rays(model: Model, hyper: Hyper, name: str) -> tuple[Support, ...]:

@@ -1,5 +1,7 @@
 """A closed form on the nodes of a grid, as a labelled law."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,7 +24,7 @@ from sde_engine.stationary_law.law import (
 from sde_engine.stationary_law.on_grid import variables
 from sde_engine.stationary_law.summary import inverse
 from sde_engine.stationary_law.support import Support
-from sde_engine.theory.density import Known
+from sde_engine.theory.density import Known, Law
 
 _DEVIATIONS = 7.0  # half width of the grid on which a law of known moments is tabulated
 
@@ -37,11 +39,12 @@ def tabulated(
 ) -> StationaryLaw:
     """Return a closed form on the nodes of a grid; a joint law finds one, and has a density in up to 3-D.
 
+    Variables known by themselves are tabulated on the grid of a place of one of them, and elsewhere on points of their own.
     `residual` is that of the stationary equation, where the closed form was held against it.
     """
     verdict = "exact" if residual is None else f"exact: relative residual of the stationary equation {residual:.0e}"
     if isinstance(closed, Marginals):
-        return _separate(model, hyper, closed, place)
+        return _separate(model, hyper, closed, place, grid)
     if isinstance(closed, Joint):
         return _joint(model, hyper, closed, place, grid, verdict)
     if closed.collapsed:
@@ -68,29 +71,39 @@ def tabulated(
     )
 
 
-def _nodes(law: ClosedLaw) -> NDArray:
+def _nodes(law: Any) -> NDArray:
+    """Return points that hold nearly all of a law: of its own table if it has one, else seven deviations either way."""
+    if isinstance(law, Law) and law.knots is not None and law.below is not None:
+        inner = law.knots[(law.below > 1e-12) & (law.below < 1.0 - 1e-12)]
+        return np.unique(law.chart.to_v(inner[::4]))
     deviation = np.sqrt(law.var)
     if not 0.0 < deviation < np.inf:
         raise Incompatible(f"a law of variance {law.var:.6g} has no grid of its own; give one")
     return law.mean + deviation * np.linspace(-_DEVIATIONS, _DEVIATIONS, CELLS[1])
 
 
-def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support) -> StationaryLaw:
+def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, grid: Grid | None) -> StationaryLaw:
     lines, marginals = [], {}
     for name, law in closed.laws.items():
         if isinstance(law, Known):
             lines.append(_known(name, law))
             continue
         x = _nodes(law)
+        if grid is not None and place.names == (name,):
+            x = np.sort(variables(model, place, grid)[0](grid.axes[0].nodes))
         lines.append(_line(law, name, x))
         marginals[name] = (x, law.pdf(x), 0.0 * x)
+    shape = Shape(marginals=marginals)
+    if len(marginals) == 1:
+        ((name, (x, height, _)),) = marginals.items()
+        shape = Shape({name: x}, height)
     return build(
         model,
         hyper,
         method="closed_form",
         label=place.label,
         lines=tuple(lines),
-        shape=Shape(marginals=marginals),
+        shape=shape,
         mass_outside=0.0,
         reason="the moments of the closed form are finite",
         verdict=closed.verdict,
@@ -105,9 +118,11 @@ def _known(name: str, law: Known) -> Line:
 
 
 def _joint(model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | None, verdict: str) -> StationaryLaw:
-    widths = _DEVIATIONS * np.sqrt(np.diag(law.covariance))
-    if not np.all(widths > 0.0):
-        raise Incompatible("there is no noise along one of the components, so the law has no density there")
+    widths, size = _DEVIATIONS * np.sqrt(np.diag(law.covariance)), np.linalg.eigvalsh(law.covariance)
+    if law.density is not None and not size[0] > 1e-14 * size[-1]:
+        raise Incompatible(
+            "there is no noise along one of the components or a mixture of them, so the law has no density there"
+        )
     cells = CELLS.get(len(widths), CELLS[1])
     found = (
         tuple(Axis(m - w, m + w, cells) for m, w in zip(law.mean, widths, strict=True)) if grid is None else grid.axes

@@ -34,10 +34,10 @@ def exits(diverged_at: np.ndarray) -> dict[str, Quantity]:
     return {"diverged_at": Quantity(diverged_at, words, "1", ("path",))}
 
 
-def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool, starts: int) -> dict[str, Quantity]:
+def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool, points: np.ndarray) -> dict[str, Quantity]:
     """Return fractions of paths diverged and collapsed, and the drift of ln |theta| where it means something.
 
-    Path i began at start i mod `starts`.
+    Path i began near point i mod M of the starts `points` (M, d).
     """
     found = divergence(trace.diverged_at)
     if not symmetric_origin:
@@ -48,14 +48,15 @@ def fate(trace: Trace, clock: Clock, dim: int, symmetric_origin: bool, starts: i
         distance = 0.5 * np.log(square) + LOG_RESCALE * trace.exponent[alive]
     collapsed = float(np.mean(distance < COLLAPSED)) if alive.any() else np.nan
     drift, error, level = log_drift(trace, clock)
-    slowest, slowest_error = slowest_drift(trace, clock, starts)
+    slowest, slowest_error = slowest_drift(trace, clock, len(points))
     return found | {
         "collapsed_fraction": scalar(collapsed, "fraction of surviving paths with |theta| < 1e-8 at the end"),
         "log_distance": scalar(level, "mean of ln |theta| in the last window"),
         "log_distance_drift": scalar(drift, "drift of the mean of ln |theta| per unit of t, over the record"),
         "log_distance_drift_stderr": scalar(error, "standard error of the drift of the mean of ln |theta|"),
         "log_distance_steady_bound": scalar(
-            steady_bound(clock), "ln |theta| over drift times duration below which a fall has kept its speed"
+            steady_bound(clock, start_level(points), drift),
+            "ln |theta| over drift times duration below which a fall has kept its speed",
         ),
         "log_distance_drift_slowest": scalar(
             slowest, "drift of the mean of ln |theta| of the start that falls slowest"
@@ -73,14 +74,22 @@ def log_drift(trace: Trace, clock: Clock) -> tuple[float, float, float]:
     return float(slope[alive].mean()), _error(slope[alive]), float(late[alive].mean())
 
 
-def steady_bound(clock: Clock) -> float:
-    """Return halfway between 1, a fall from 0 at one speed, and what a fall like the square root of time has.
+def steady_bound(clock: Clock, start: float, drift: float) -> float:
+    """Return the ratio of <ln |theta|> in the last window to drift times duration, up to which a fall kept its speed.
 
-    The ratio is <ln |theta|> in the last window over the drift from the first to the last, times the length of the run.
+    What was fallen since the start, over drift times duration, is 1 for a fall at one speed and larger for one like the
+    square root of time; the bound lies halfway. `start` is <ln |theta|> at the start.
     """
     early = clock.burn_in + 0.5 * clock.window
     late = clock.burn_in + (clock.windows - 0.5) * clock.window
-    return float(1.0 + 0.5 * (max((late + np.sqrt(late * early)) / clock.end, 1.0) - 1.0))
+    fallen = 1.0 + 0.5 * (max((late + np.sqrt(late * early)) / clock.end, 1.0) - 1.0)
+    return float(fallen + start / (drift * clock.end)) if drift else float("nan")
+
+
+def start_level(points: np.ndarray) -> float:
+    """Return the mean of ln |theta| over the starts (M, d)."""
+    with np.errstate(divide="ignore"):
+        return float(np.mean(np.log(np.linalg.norm(points, axis=1))))
 
 
 def slowest_drift(trace: Trace, clock: Clock, starts: int) -> tuple[float, float]:

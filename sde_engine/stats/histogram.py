@@ -7,6 +7,7 @@ import numpy as np
 from sde_engine.backends.trace import Bins
 from sde_engine.errors import SpecError, unknown
 from sde_engine.stats.quantity import Quantity, scalar
+from sde_engine.values import is_finite, is_whole
 
 GROUPS = 16  # paths i, i + 16, ... form a group; the spread of the groups gives the error of a bin
 SCALES = ("linear", "log")
@@ -33,13 +34,15 @@ class Histogram:
     def __post_init__(self) -> None:
         if self.scale not in SCALES:
             raise SpecError(unknown("scale of a histogram", self.scale, SCALES))
-        if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
+        if not isinstance(self.observable, str):
+            raise SpecError(f"observable of a histogram is {self.observable!r}; the name of an observable is accepted")
+        if not (is_finite(self.low) and is_finite(self.high) and self.low < self.high):
             raise SpecError(
                 f"histogram of {self.observable!r} from {self.low} to {self.high}; finite low < high is accepted"
             )
         if self.scale == "log" and not self.low > 0.0:
             raise SpecError(f"histogram of {self.observable!r} is logarithmic from {self.low}; low > 0 is accepted")
-        if not (float(self.bins).is_integer() and 1 <= self.bins <= 100_000):
+        if not (is_whole(self.bins) and 1 <= self.bins <= 100_000):
             raise SpecError(
                 f"histogram of {self.observable!r} has bins = {self.bins}; a whole number from 1 to 100000 is accepted"
             )

@@ -11,6 +11,7 @@ import numpy as np
 
 from sde_engine.errors import CorruptData, StoreError
 from sde_engine.store.atomic import replacing
+from sde_engine.store.differences import differences
 
 
 def save(path: Path, whose: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
@@ -25,7 +26,7 @@ def restored(path: Path, whose: Mapping[str, Any]) -> dict[str, np.ndarray] | No
 
     Raises
     ------
-    StoreError : the file belongs to a run with other arguments, and the first that differs
+    StoreError : the file belongs to a run with other arguments, which are named
     CorruptData : the file cannot be read
     """
     if not path.exists():
@@ -36,13 +37,11 @@ def restored(path: Path, whose: Mapping[str, Any]) -> dict[str, np.ndarray] | No
         theirs = json.loads(str(arrays.pop("run")))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         raise CorruptData(f"{path.name} is no checkpoint that can be read; give another file to start anew") from error
-    ours = json.loads(json.dumps(whose))
-    for key in sorted(ours | theirs):
-        if ours.get(key) != theirs.get(key):
-            raise StoreError(
-                f"the checkpoint {path.name} belongs to another run: {key} is {theirs.get(key)!r} there and "
-                f"{ours.get(key)!r} here; give another file or delete it"
-            )
+    different = differences(theirs, json.loads(json.dumps(whose)))
+    if different:
+        raise StoreError(
+            f"the checkpoint {path.name} belongs to another run: {', '.join(different)}; give another file or delete it"
+        )
     return arrays
 
 

@@ -22,7 +22,8 @@ INTEGRITY = "integrity_sha256"
 TIMINGS = frozenset({"wall_time"})
 CIRCUMSTANCES = frozenset({
     "created_at", "history", "command_line", "software", "softwareVersion", "git_commit", "git_dirty", "backend",
-    "device", "n_threads", "platform", "cpu", "cpu_features", "wall_time_s", "failures",
+    "device", "n_threads", "platform", "cpu", "cpu_features", "wall_time_s", "thread_time_s",
+    "failures",
 })  # fmt: skip
 PROVENANCE = "provenance"
 

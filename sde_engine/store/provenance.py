@@ -21,7 +21,7 @@ SCHEMA_VERSION = "1.0.0"
 _COMMENT = (
     "*_stderr are standard errors that allow for correlation in time; cells share their noise, so errors of "
     "neighbouring cells are correlated. Paths that left the domain are counted in diverged_fraction and are not in "
-    "the averages. Do not trust a cell whose converged is 0."
+    "the averages. Do not trust a cell whose converged is 0; where it is 1, a metastable state may have outlived the run."
 )
 
 

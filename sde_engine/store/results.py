@@ -130,7 +130,8 @@ def _accept_schema(path: Path, file: h5py.File, schemas: tuple[str, ...]) -> Non
 
 def _absent(path: Path) -> StoreError:
     if path.is_dir():
-        return StoreError(f"{path.name} is a folder; give the path of a result, such as {path.name}/phase.h5")
+        within = Path(path.name) / "phase.h5"
+        return StoreError(f"{path.name or path} is a folder; give the path of a result, such as {within}")
     if folder_of(path).is_dir():
         state = _unfinished(path)
         return StoreError(

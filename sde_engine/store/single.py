@@ -15,13 +15,16 @@ def refuse_unwritable(path: Path) -> None:
     """Raise a sentence, before anything is computed, if a file cannot be made here."""
     if path.is_dir():
         raise StoreError(f"{str(path)!r} is a folder; give the name of a file to write")
+    trial = path.with_name(f".{path.name}.trial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path.with_name(f".{path.name}.trial")) as trial:
-            trial.write_bytes(b"")
-        path.with_name(f".{path.name}.trial").unlink()
+        with replacing(trial) as temporary:
+            temporary.write_bytes(b"")
+        trial.unlink()
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error
+    except StoreError as error:
+        raise StoreError(str(error).replace(trial.name, path.name)) from error
 
 
 def save(results: "xarray.Dataset", path: Path) -> None:

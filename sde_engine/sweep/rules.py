@@ -13,6 +13,7 @@ from pydantic import ValidationInfo
 
 from sde_engine.errors import SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
+from sde_engine.run import Run
 from sde_engine.stepping import kernel_of
 from sde_engine.sweep import axis
 from sde_engine.sweep.text import Mistakes, shortened
@@ -153,6 +154,11 @@ def time(value: float | None, info: ValidationInfo) -> float | None:
     """Return the time; a run needs a length."""
     if value is None and info.data.get("updates", 0) is None:
         raise Mistakes("updates, time: got neither; accepted: updates (a whole number), time (eta * updates), or both")
+    for eta in info.data.get("axes", {}).get("eta", ()):
+        try:
+            Run(1, 0, updates=info.data.get("updates"), time=value).lasting(eta)
+        except SpecError as error:
+            raise Mistakes(f"updates, time: at eta = {eta} {error}") from None
     return value
 
 

@@ -28,6 +28,7 @@ from pydantic.json_schema import WithJsonSchema
 from sde_engine.errors import SpecError
 from sde_engine.sweep import cell, rules
 from sde_engine.sweep.text import mistakes, plain, refusal, shortened, to_toml
+from sde_engine.values import path_of
 
 _ENDS: dict[str, Any] = {"type": "array", "items": {"type": "number"}, "minItems": 3, "maxItems": 3}
 _RANGES = [
@@ -153,9 +154,10 @@ class Sweep(BaseModel):
     @classmethod
     def from_toml(cls, path: str | Path) -> Self:
         """Return the sweep that a TOML file specifies; the file is data, and nothing in it is evaluated."""
-        name = Path(path).name
+        path = path_of("path", path)
+        name = path.name
         try:
-            text = Path(path).read_bytes().decode("utf-8-sig")
+            text = path.read_bytes().decode("utf-8-sig")
             table = tomllib.loads(text)
         except OSError as error:
             reason = (error.strerror or str(error)).lower()

@@ -4,6 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
 import numpy as np
@@ -20,8 +21,9 @@ class Mistakes(ValueError):
 
 
 def mistakes(error: ValidationError, model: type[BaseModel]) -> list[str]:
-    """Return one sentence a mistake: where, what was got, what is accepted."""
+    """Return one sentence a mistake: where, what was got, what is accepted. A key written wrong is not also missing."""
     sentences: list[str] = []
+    meant: set[str] = set()
     for item in error.errors(include_url=False):
         where = _dotted(item["loc"])
         cause = item.get("ctx", {}).get("error")
@@ -31,13 +33,21 @@ def mistakes(error: ValidationError, model: type[BaseModel]) -> list[str]:
             sentences.append(f"{where}: {cause}")
         elif item["type"] == "extra_forbidden":
             known = _fields(model, item["loc"][:-1])
-            sentences.append(unknown("key", where, [_dotted((*item["loc"][:-1], name)) for name in known]))
+            keys = [_dotted((*item["loc"][:-1], name)) for name in known]
+            sentences.append(unknown("key", where, keys))
+            meant |= set(get_close_matches(where, keys, n=1, cutoff=0.5))
         else:
             field = _fields(model, item["loc"][:-1]).get(str(item["loc"][-1]))
             accepted = (field.description if field else None) or "see the example in the documentation"
             got = "nothing" if item["type"] == "missing" else shortened(item["input"])
             sentences.append(f"{where}: got {got}; accepted: {accepted}")
-    return list(dict.fromkeys(sentences))
+    return [sentence for sentence in dict.fromkeys(sentences) if not meant & _absent(sentence)]
+
+
+def _absent(sentence: str) -> set[str]:
+    """Return the names of which a sentence says that they are not there."""
+    names, _, rest = sentence.partition(": ")
+    return set(names.split(", ")) if rest.startswith(("got nothing", "got neither")) else set()
 
 
 def refusal(source: str, sentences: Iterable[str]) -> SpecError:
@@ -45,7 +55,8 @@ def refusal(source: str, sentences: Iterable[str]) -> SpecError:
     found = list(sentences)
     if len(found) == 1:
         return SpecError(f"{source}: {found[0]}")
-    return SpecError(f"{source} has {len(found)} mistakes:\n" + "\n".join(f"  - {sentence}" for sentence in found))
+    listed = "; ".join(f"({number}) {sentence}" for number, sentence in enumerate(found, 1))
+    return SpecError(f"{source} has {len(found)} mistakes: {listed}")
 
 
 def shortened(value: Any, width: int = 60) -> str:

@@ -12,6 +12,7 @@ from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.model import Model
 from sde_engine.symmetry.table import Balance, balance_of
+from sde_engine.values import numbers_of
 
 _ROUNDING = 1e-12
 
@@ -67,7 +68,9 @@ def balance(model: Model, hyper: Hyper, theta: ArrayLike, sampling: Sampling) ->
 
 
 def _checked(model: Model, theta: ArrayLike) -> NDArray:
-    states = np.asarray(theta, dtype=float)
-    if states.shape[:1] != (model.dim,):
-        raise SpecError(f"theta has shape {states.shape}; {model.dim} components first are accepted")
+    states = numbers_of("theta", theta, f"an array of {model.dim} components")
+    if states.shape[:1] != (model.dim,) or not states.size:
+        raise SpecError(
+            f"theta has shape {states.shape}; {model.dim} components first, of one state or more, are accepted"
+        )
     return states

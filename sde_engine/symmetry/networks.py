@@ -9,6 +9,7 @@ import numpy as np
 
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.network.declaration import Isometry, Symmetry, Translation
+from sde_engine.network.given import states_of
 from sde_engine.network.model import NetworkModel, example_gradients
 from sde_engine.network.precision import in_double
 from sde_engine.symmetry.table import Balance, balance_of
@@ -17,7 +18,7 @@ from sde_engine.symmetry.table import Balance, balance_of
 @in_double
 def charges(net: NetworkModel, theta: Any) -> dict[str, np.ndarray]:
     """Return the charge of every declared continuous symmetry, a number, vector or matrix each, of each state."""
-    states, is_one = net.states(theta)
+    states, is_one = states_of(net, theta)
     found = {}
     for one in _continuous(net):
         values = np.array([np.asarray(one.charge(net.unflatten(state))) for state in states])
@@ -57,7 +58,7 @@ def balance(net: NetworkModel, hyper: Hyper, theta: Any, *, sampling: Sampling =
     theta : parameters, or (states, P) of a stationary run, e.g. its `theta_final`
     """
     hyper = check_hyper(hyper)
-    states = np.asarray(net.states(theta)[0])
+    states = np.asarray(states_of(net, theta)[0])
     share = sampling_factor(sampling, hyper.batch, net.size) / hyper.batch
     gradients = [example_gradients(net, state) for state in states]
     return [_balance(net, hyper, one, states, gradients, share) for one in net.declared(Symmetry)]

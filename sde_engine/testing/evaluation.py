@@ -27,9 +27,9 @@ def on_numpy(formula: Any, arguments: Sequence[Any]) -> np.ndarray:
 
 def on_lanes(formula: Any, arguments: Sequence[Any]) -> np.ndarray:
     """Return (leaves, n) values of the formula as the compiled backend inlines it."""
-    from sde_engine.backends.lanes.compiled import compiled
+    from sde_engine.backends.lanes.compiled import compiled, entered
 
-    function, count = compiled(formula), _count(arguments)
+    function, count = entered(compiled(formula)), _count(arguments)
     columns = []
     for j in range(count):
         own = (tuple(map(float, a.components[:, j])) if isinstance(a, Each) else a for a in arguments)

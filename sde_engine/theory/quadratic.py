@@ -11,6 +11,7 @@ Liu, K., Ziyin, L. and Ueda, M. (2020). arXiv:2012.03636 (discrete SGD, momentum
 Li, Z., Malladi, S. and Arora, S. (2021). arXiv:2102.12470 (SVAG).
 """
 
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 import numpy as np
@@ -149,6 +150,51 @@ def sgd_autocovariance(hessian: ArrayLike, stationary: ArrayLike, eta: float, up
     h = _matrix(hessian, "the Hessian")
     power = np.linalg.matrix_power(np.eye(len(h)) - eta * h, updates)
     return _like(power @ _matrix(stationary, "the covariance"), hessian)
+
+
+def relaxation_spectrum(drift: ArrayLike, number: int = 4) -> NDArray:
+    """Return the slowest relaxation rates of d theta = -drift theta dt + noise: sums n_1 k_1 + ... + n_d k_d, n_i >= 0.
+
+    The k_i are the eigenvalues of `drift`; with them the Fokker-Planck operator has the spectrum of minus these sums,
+    whatever the additive noise (Metafune, Pallara and Priola 2002). Independent of temperature.
+
+    Parameters
+    ----------
+    drift : number or (d, d), every eigenvalue with a positive real part
+        H + weight_decay for a quadratic loss; not symmetric where the drift rotates. With -log(1 - eta H) / eta the
+        rates are those of SGD, eta h < 1.
+    number : how many, 1 or more
+
+    Returns
+    -------
+    ndarray
+        (number,) complex, per unit of t, by real part and then by size of the imaginary one; the first is 0.
+
+    Raises
+    ------
+    SpecError : `drift` does not confine
+
+    References
+    ----------
+    Metafune, G., Pallara, D. and Priola, E. (2002). J. Funct. Anal. 196, 40-60.
+    """
+    rates = np.linalg.eigvals(_matrix(drift, "the drift")).astype(complex)
+    if rates.real.min() <= 0.0:
+        raise SpecError(
+            f"no stationary law: an eigenvalue of the drift is {rates[rates.real.argmin()]:.6g}; real parts above 0 are accepted"
+        )
+    if isinstance(number, bool) or number != int(number) or number < 1:
+        raise SpecError(f"number is {number!r}; a whole number of 1 or more rates is accepted")
+    found: list[complex] = []
+    # Each sum is reached once, by adding rates in the order of their index.
+    waiting: list[tuple[float, float, float, int]] = [(0.0, 0.0, 0.0, 0)]
+    while len(found) < number:
+        real, _, imaginary, first = heappop(waiting)
+        found.append(complex(real, imaginary))
+        for k in range(first, len(rates)):
+            value = found[-1] + rates[k]
+            heappush(waiting, (value.real, abs(value.imag), value.imag, k))
+    return np.array(found)
 
 
 def best_sampling_rate(covariance: ArrayLike, batch: float, examples: int) -> float:

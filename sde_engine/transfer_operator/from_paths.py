@@ -19,7 +19,9 @@ from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.pairs import states_after, step_of
+from sde_engine.run import MAX_PATHS
 from sde_engine.transfer_operator.spectrum import relaxation_of
+from sde_engine.values import check_whole, is_finite
 
 if TYPE_CHECKING:
     import xarray
@@ -69,7 +71,9 @@ def relaxation(
     hyper, dynamics = check_hyper(hyper), dynamics or Langevin()
     name = observable or next(iter(model.observables), model.components[0])
     model.observable(name)
-    if not (lag > 0.0 and time > 0.0):
+    check_whole("paths", paths, 1, MAX_PATHS)
+    check_whole("cells", cells, 2, MAX_PATHS)
+    if not (is_finite(lag) and is_finite(time) and lag > 0.0 and time > 0.0):
         raise SpecError(f"lag is {lag!r} and time is {time!r}; numbers above 0 are accepted")
     if not 2 <= cells <= paths // 100:
         raise SpecError(f"{paths} paths in {cells} cells; 2 or more cells with 100 paths each are accepted")

@@ -9,6 +9,7 @@ import pytest
 import xarray
 
 from sde_engine import cli, verify
+from sde_engine.discovery import list_models
 from sde_engine.kernel import Hyper
 from sde_engine.stationary_law import compared, stationary
 
@@ -74,13 +75,7 @@ def test_claims_are_listed_and_one_is_verified(command: Any) -> None:
     assert code == 0
     listed = {row["claim"]: row["model"] for row in json.loads(out)}
     assert set(listed) == set(verify.CLAIMS)
-    assert set(listed.values()) == {
-        "linear_regression_1d",
-        "two_layer_scalar",
-        "diagonal_network",
-        "double_well",
-        "quadratic",
-    }
+    assert set(listed.values()) == set(list_models())
     code, out, _ = command("verify", "two-layers-hot", "--paths", "128", "--json")
     assert code == 0
     row = json.loads(out)[0]

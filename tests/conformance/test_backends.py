@@ -39,6 +39,7 @@ EULER = Langevin("euler_maruyama", dt=0.05)
 CASES: list[tuple[str, Any, Model]] = [
     ("jax", EULER, COIN),
     ("jax", Langevin("ri6"), BOWL),  # more normals than noises
+    ("jax", Langevin("exact_ou"), BOWL),  # settings that hold matrices
     ("jax", Sgd(), GAUSSIAN),
     ("jax", Sgd("epoch", 0.5), STORED),
     ("jax", Svag(), STORED),

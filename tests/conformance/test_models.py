@@ -9,6 +9,7 @@ from sde_engine.discovery import list_models, load_model
 from sde_engine.testing import check_model
 
 TABLE = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.1, -0.4), (0.6, 0.3))
+ROWS = tuple((x, 0.5 - x * y, y) for x, y in TABLE)
 ROTATED = ((2.245049, -1.478175), (-1.478175, 2.754951))
 # Beside its defaults a family is met at these parameters; a family that is not named is met at its defaults.
 CHOICES: dict[str, list[dict[str, Any]]] = {
@@ -25,6 +26,7 @@ CHOICES: dict[str, list[dict[str, Any]]] = {
         {"law": "two_point"},
         {"law": "table", "table": TABLE, "standardise": True},
     ],
+    "linear_regression": [{"law": "table", "table": ROWS}],
     "double_well": [{"mu": 0.7, "s": 0.3}, {"noise": "multiplicative", "mu": 1.2, "s": 0.8}, {"mu": -0.5}],
     "quadratic": [
         {"hessian": 1.3, "covariance": 0.7},

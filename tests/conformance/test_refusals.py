@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from refused_models import REFUSED_MODELS
 
 import sde_engine
 from sde_engine.discovery import load_model
@@ -71,22 +72,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("unknown model 'two_layer_scaler'; did you mean 'two_layer_scalar'. accepted: ", model("two_layer_scaler")),
     ("model is 3; a name is accepted", lambda: load_model(3)),  # type: ignore[arg-type]
     ("unknown parameter of two_layer_scalar 'nois'; did you mean 'noise'", model("two_layer_scalar", nois=1.0)),
-    ("depth is 0 and width is 1; whole numbers of 1 or more", model("diagonal_network", depth=0)),
-    ("depth is 1.5 and width is 1; whole numbers", model("diagonal_network", depth=1.5)),
-    ("depth 16 and width 1 make 17 parameters; up to 16", model("diagonal_network", depth=16)),
-    ("unknown noise 'aditive'; did you mean 'additive'", model("double_well", noise="aditive")),
-    ("mu is 'deep' and s is 1.0; numbers are accepted", model("double_well", mu="deep")),
-    ("parameter mu is nan; a finite number", model("double_well", mu=float("nan"))),
-    ("hessian .*1.* covariance .*2.*; .*equal size", model("quadratic", covariance=((1.0, 0.0), (0.0, 1.0)))),
-    ("unknown noise 'normale'; did you mean 'normal'", model("quadratic", noise="normale")),
-    ("hessian is .*; a symmetric matrix of numbers", model("quadratic", hessian=(("a",),))),
-    (r"hessian has shape \(1, 2\); a square matrix of 1 to 8", model("quadratic", hessian=((1.0, 2.0),))),
-    ("hessian is not finite and symmetric", model("quadratic", hessian=((1.0, 2.0), (0.0, 1.0)))),
-    ("covariance has a negative eigenvalue", model("quadratic", covariance=-1.0)),
-    (
-        "covariance has a negative eigenvalue",
-        model("quadratic", hessian=((1.0, 0.0), (0.0, 1.0)), covariance=((0.0, 1.0), (1.0, 0.0))),
-    ),
+    *REFUSED_MODELS,
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
@@ -116,6 +102,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("examples of kind 'table' need table", lambda: Examples("table", 2)),
     ("the table has 3 columns, but an example takes 2", lambda: Examples("table", 2, np.ones((4, 3)))),
     ("noise_kind is 'additiv'; accepted: additive", lambda: replace(COIN, noise_kind="additiv")),
+    ("unstable, .* dt = 1000 ", kernel(Langevin("exact_ou", dt=1e3), load_model("quadratic", hessian=-1.0))),
     ("log_chart has 1 rows, but the model has 2 components", lambda: replace(COIN, log_chart=((1.0, 1.0),))),
     # hyperparameters
     ("hyper is 0.1; Hyper.eta, batch, weight_decay. is accepted", simulated(hyper=0.1)),  # type: ignore[arg-type]
@@ -179,10 +166,9 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("burn_in is 4 updates, but the run has 4; leave some to record", simulated(burn_in=4)),
     ("unknown observable of two_layer_scalar 'V'", simulated(observables=("V",))),
     ("unknown backend 'numbas'; did you mean 'numba'", simulated(backend="numbas")),
-    (
-        "implicit or stops at a steady state is solved by backend 'diffrax'",
-        simulated(dynamics=GradientFlow(steady=True)),
-    ),
+    ("implicit, stops at a steady state .* by backend 'diffrax'", simulated(dynamics=GradientFlow(steady=True))),
+    ("rtol or atol .* 'diffrax'; got 'numba', whose steps are all dt", simulated(dynamics=EntropicFlow(rtol=1e-9))),
+    ("rtol or atol is solved", simulated(dynamics=GradientFlow(atol=1e-9), backend="numpy")),
     (
         "backend 'diffrax' solves Langevin equations, .* updates of its own; use backend 'jax'",
         simulated(backend="diffrax"),
@@ -210,7 +196,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("takes no parameters; name a function that makes it", lambda: load_model("outside_network:NET", noise=1.0)),
     (
-        "tolerance is None; a network runs on 'jax' and its own threads",
+        "threads is 2, but a network runs on 'jax' and its threads, .*; leave threads out",
         lambda: simulate(load_model("outside_network:NET"), Sgd(), HYPER, paths=8, seed=1, updates=4, threads=2),
     ),
     ("unknown method 'monte_carlo'", lambda: lyapunov(COIN, HYPER, method="monte_carlo")),  # type: ignore[arg-type]
@@ -221,6 +207,7 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ),
     ("has no default seed; give seed=", lambda: lyapunov(COIN, HYPER, method="ensemble")),
     ("unknown scale of a histogram 'logarithmic'", lambda: Histogram("v", 0.1, 1.0, scale="logarithmic")),
+    ("observable of a histogram is 3; the name", lambda: Histogram(3, 0.0, 1.0)),  # type: ignore[arg-type]
     ("histogram of 'v' from 1.0 to 1.0; finite low < high", lambda: Histogram("v", 1.0, 1.0)),
     ("histogram of 'v' is logarithmic from 0.0; low > 0", lambda: Histogram("v", 0.0, 1.0, scale="log")),
     ("histogram of 'v' has bins = 1.5; a whole number", lambda: Histogram("v", 0.0, 1.0, bins=1.5)),  # type: ignore[arg-type]

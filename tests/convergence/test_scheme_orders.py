@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -32,7 +33,7 @@ def test_every_scheme_has_the_right_covariance_under_every_noise_kind_it_declare
     scheme: Scheme, problem: Problem
 ) -> None:
     """Second and mixed moments too: the largest error vanishes at the declared order, to the right limit."""
-    assert weak_order(scheme, problem) > scheme.weak_order - 0.2
+    assert weak_order(scheme, problem) >= scheme.weak_order - 0.2
 
 
 def _changed(step_of: Callable[..., Any]) -> Callable[[Ito], Any]:
@@ -93,6 +94,7 @@ WRONG = [
     (replace(EULER, build=_changed(_faster)), "does not converge to this equation"),
     (replace(EULER, build=_changed(_restless), noise_kinds=frozenset({"additive"})), "does not converge to"),
     (replace(EULER, weak_order=2.0), "at its declared order"),
+    (replace(ALL["heun"], weak_order=inf), "is declared exact in law, but a moment is off by"),
     (replace(EULER, strong_order=1.0), "declares strong order 1, but 0.5"),
     (replace(ALL["log_platen"], build=ALL["log_euler"].build), "at its declared order"),
     (replace(ALL["log_platen"], weak_order=1.0), "declares weak order 1, but "),

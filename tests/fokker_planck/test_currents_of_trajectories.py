@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from equations import COVARIANCE, HESSIAN
+from scipy.stats import kstest
 
 import sde_engine as sde
 from sde_engine.current import pair_current, state_pairs
@@ -27,6 +28,7 @@ def test_trajectories_give_the_area_rate_and_entropy_production_of_their_chain(k
     assert abs(found.entropy_production - entropy) < 4.0 * found.entropy_production_stderr
     assert found.entropy_production_stderr < 0.1 * entropy
     assert found.area_rate_stderr[0, 1] < 0.1 * abs(area)
+    assert found.p_value < 1e-6
 
 
 def test_small_steps_give_the_rates_of_the_equation() -> None:
@@ -45,6 +47,18 @@ def test_a_reversible_chain_produces_no_entropy() -> None:
     found = pair_current(pairs.before, pairs.after, time=pairs.time)
     assert abs(found.area_rate[0, 1]) < 4.0 * found.area_rate_stderr[0, 1]
     assert abs(found.entropy_production) < 4.0 * found.entropy_production_stderr + 1e-4
+
+
+@pytest.mark.parametrize(("swirl", "uniform"), [(0.0, True), (0.05, False)])
+def test_the_p_value_of_detailed_balance_is_uniform_for_a_reversible_process_only(swirl: float, uniform: bool) -> None:
+    """An exact Gaussian chain in three dimensions, x' = A x + noise that keeps the identity as covariance."""
+    rng, found = np.random.default_rng(11), []
+    turn = np.array([[0.6, swirl, 0.0], [-swirl, 0.5, swirl], [0.0, -swirl, 0.7]])
+    root = np.linalg.cholesky(np.eye(3) - turn @ turn.T)
+    for _ in range(300):
+        x = rng.standard_normal((3, 2000))
+        found.append(pair_current(x, turn @ x + root @ rng.standard_normal(x.shape), time=1.0).p_value)
+    assert (kstest(found, "uniform").pvalue > 1e-3) == uniform
 
 
 def test_pairs_are_consecutive_states_of_one_path() -> None:

@@ -52,6 +52,21 @@ def test_refinement_stops_when_the_solver_is_below_the_statistics_or_says_that_i
     assert "standard errors; allow more halvings, or run fewer paths" in stopped.attrs["verdict"]
 
 
+def test_leimkuhler_matthews_is_of_order_two_in_detailed_balance_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A solver's error is 4/3 of the difference of the two runs then, and not twice it."""
+    well, dynamics = load_model("double_well"), Langevin("leimkuhler_matthews", dt=0.2)
+    run = {"paths": 16, "seed": 5, "time": 4.0, "backend": "numpy"}
+    found = solver_error(well, dynamics, HYPER, **run)
+    assert found.attrs["order"] == 2.0
+    monkeypatch.setattr(Langevin, "accuracy", lambda self, model: 1.0)
+    first = solver_error(well, dynamics, HYPER, **run)
+    monkeypatch.undo()
+    assert abs(float(found.x_solver_error / first.x_solver_error) - 2.0 / 3.0) < 1e-9
+    for covariance, order in (((2.0, 0.0), 2.0), ((2.0, 0.1), 1.0), ((1.0, 0.0), 1.0)):
+        noise = (covariance, (covariance[1], 2.0))
+        assert dynamics.accuracy(load_model("quadratic", hessian=((1.0, 0.3), (0.3, 2.0)), covariance=noise)) == order
+
+
 def test_diverging_paths_are_no_converged_result() -> None:
     found = refined(MODEL, Langevin("euler_maruyama", dt=2.5), HYPER, halvings=0, paths=64, seed=1, time=250.0)
     assert found.attrs["refined"] == 0

@@ -53,6 +53,13 @@ def turned(theta: Any, p: Any) -> Any:
         ("ri6", TWO_LAYER, "'ri6' serves additive, diagonal, general noise, but .* scalar noise; use .*platen"),
         ("milstein", with_noise("diagonal", crossed), "columns 0 and 1 of the noise of 'mine' do not .*; use 'ri6'"),
         ("log_euler", QUADRATIC, "declares no log_chart"),
+        ("exact_ou", TWO_LAYER, "'exact_ou' serves additive noise, but 'two_layer_scalar' has scalar noise"),
+        (
+            "exact_ou",
+            load_model("double_well"),
+            "a linear gradient .* of 'double_well'.* differ by 1 of .*; use 'heun'",
+        ),
+        ("exact_ou", with_noise("additive", crossed), "of the gradient of 'mine', or its noise, differ by 1 of"),
         ("implicit_trapezoid", load_model("diagonal_network", depth=2, width=3), "up to 8 components, but .* has 9"),
     ],
 )
@@ -104,6 +111,11 @@ def test_reshuffled_epochs_have_no_equation(dynamics: Any) -> None:
         )
 
 
+def test_a_scheme_that_is_exact_in_law_has_no_solver_error() -> None:
+    with pytest.raises(Incompatible, match="exact_ou.* is exact in law at every dt"):
+        solver_error(QUADRATIC, Langevin("exact_ou"), HYPER, paths=8, seed=1, updates=10)
+
+
 def test_sgd_has_no_solver_error() -> None:
     with pytest.raises(Incompatible, match="sgd is not solved with a numerical step"):
         solver_error(QUADRATIC, Sgd(), HYPER, paths=8, seed=1, updates=10)
@@ -116,11 +128,11 @@ def test_new_dynamics_are_found_by_name(kind: Any) -> None:
 
 @pytest.mark.parametrize("scheme", schemes().values(), ids=lambda s: s.name)
 def test_every_scheme_states_its_orders_and_its_noise(scheme: Scheme) -> None:
-    assert scheme.weak_order in (1.0, 2.0)
+    assert scheme.weak_order in (1.0, 2.0, np.inf)
     assert scheme.strong_order in (0.5, 1.0)
     assert scheme.noise_kinds <= {"additive", "scalar", "diagonal", "general"}
     assert scheme.noise_kinds
-    assert scheme.draws(3) >= 3
+    assert scheme.draws(3, 2) >= 3
 
 
 def test_stratonovich_noise_is_converted_column_by_column() -> None:

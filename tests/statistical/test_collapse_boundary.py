@@ -9,8 +9,10 @@ from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.ensemble import simulate
+from sde_engine.errors import SpecError
 from sde_engine.kernel import Hyper
 from sde_engine.phase import VERDICTS, verdicts
+from sde_engine.runner.verdict import verdict
 from sde_engine.theory import lyapunov, two_layer
 
 COIN = load_model("two_layer_scalar", noise=3.0)  # target 1, batch 1: SGD collapses from 1/4 on, its equation from 2/9
@@ -121,3 +123,34 @@ def test_phases_that_coexist_are_no_collapse() -> None:
     assert VERDICTS[int(verdicts(cell))] == "undecided"
     fallen = simulate(deep, Langevin(), hyper, paths=256, time=100.0, seed=1, start=0.05 * np.ones(4))
     assert VERDICTS[int(verdicts(fallen.assign(converged=0, duration=100.0)))] == "collapsed"
+
+
+@pytest.mark.parametrize(("eta", "says"), [(0.4, "collapsed"), (0.1, "undecided")])
+def test_a_collapse_that_began_near_the_origin_is_one_and_a_rise_is_none(eta: float, says: str) -> None:
+    """A fall is measured from where it began: from |theta| = 1e-90 two dozen more e-folds are a steady fall."""
+    found = simulate(COIN, Langevin(), Hyper(eta), paths=512, time=60.0, seed=1, start=TINY * ORTHANTS)
+    assert VERDICTS[int(verdicts(found.assign(converged=0, duration=60.0)))] == says
+
+
+def test_starts_of_ones_own_are_told_apart_as_they_were_given() -> None:
+    """Every second path on each side of a barrier that none crosses: R-hat knows two starts, not the model's four."""
+    well = load_model("double_well")
+    apart = simulate(well, Langevin(dt=0.05), Hyper(0.01), paths=64, time=20.0, seed=1, start=[[1.0], [-1.0], [1.0]])
+    assert apart["x_rhat"] > 2.0
+
+
+def test_a_drift_of_unknown_error_is_not_at_rest() -> None:
+    """Seven paths have no standard error: the cell has not converged, however well it mixes."""
+    calm = {"v_rhat": 1.0, "v_ess": 1e4, "log_distance_drift": 1e-9, "duration": 100.0}
+    known = {name: np.asarray(value) for name, value in calm.items()}
+    assert verdict(known | {"log_distance_drift_stderr": np.asarray(0.1), "v": np.asarray(1.0)}, 0.0)["converged"] == 1
+    assert (
+        verdict(known | {"log_distance_drift_stderr": np.asarray(np.nan), "v": np.asarray(1.0)}, 0.0)["converged"] == 0
+    )
+
+
+def test_results_that_have_no_verdict_are_refused_in_words() -> None:
+    with pytest.raises(SpecError, match="the results have no converged; those of a sweep"):
+        verdicts(simulate(load_model("quadratic"), Sgd(), Hyper(0.1), paths=16, updates=8, seed=1))
+    with pytest.raises(SpecError, match="the results have no diverged_fraction, converged"):
+        verdicts("phase.h5")  # type: ignore[arg-type]

@@ -174,3 +174,14 @@ def test_a_progress_function_that_fails_ends_the_sweep_and_what_is_done_is_kept(
         run(sweep, tmp_path / "phase.h5", tiny.engine(tiny.slow(0.02)), 2, failing, block_cells=1)
     tiny.wait_for(lambda: threading.active_count() == before, 5.0)
     assert 4 <= inspect(tmp_path / "phase.h5")["done"] < 48
+
+
+def test_wall_time_is_the_time_that_passed_and_thread_time_that_of_all_threads(
+    tmp_path: Path, sweep: Sweep, tiny: ModuleType
+) -> None:
+    begun = time.monotonic()
+    data = run(sweep, tmp_path / "phase.h5", tiny.engine(tiny.slow(0.03)), threads=4, progress=Quiet())
+    passed = time.monotonic() - begun
+    assert 0.0 < data.attrs["wall_time_s"] < passed
+    assert data.attrs["thread_time_s"] >= 0.03 * data.attrs["n_cells"]
+    assert data.attrs["thread_time_s"] > 1.2 * data.attrs["wall_time_s"]

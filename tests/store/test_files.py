@@ -52,7 +52,7 @@ def everything(path: Path) -> dict[str, str]:
 def some_part(folder: Path, seed: int = 1) -> Path:
     path = folder / parts.part_name(f"{seed:064x}", 3)
     values = {"v": np.random.Generator(np.random.Philox(seed)).normal(size=(3, 50)), "status": np.zeros(3, np.int8)}
-    parts.write_part(path, [4, 5, 6], values, {"spec_sha256": "abc", "wall_time_s": 1.0})
+    parts.write_part(path, [4, 5, 6], values, {"spec_sha256": "abc", "thread_time_s": 1.0})
     return path
 
 
@@ -281,3 +281,5 @@ def test_differences_name_every_field_and_both_values() -> None:
     assert len(said) < 200
     swapped = {"paths": 64, "axes": {"batch": [1], "eta": [0.1, 0.2]}, "seed": 1}
     assert "order of the axes" in differences(old, swapped)[0]
+    tables = [{"histograms": [{"observable": "v", "bins": bins}]} for bins in (10, 20)]
+    assert differences(*tables) == ["histograms[0].bins was 10, now 20"]

@@ -141,6 +141,7 @@ def test_the_root_says_by_which_conventions_and_how_the_file_came_about(result: 
         "cpu_features",
         "platform",
         "wall_time_s",
+        "thread_time_s",
         "n_ok",
         "default",
         "sde",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from sde_engine import paths as module
+from sde_engine import resume
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
@@ -29,7 +29,7 @@ def stop_after(blocks: int) -> Any:
 def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, threads: int
 ) -> None:
-    monkeypatch.setattr(module, "_SECONDS", 0.0)
+    monkeypatch.setattr(resume, "SECONDS", 0.0)
     plain, file, seen = simulate(COIN, Sgd(), Hyper(0.1, 2), **RUN), tmp_path / "run.npz", []
     with pytest.raises(KeyboardInterrupt):
         simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, progress=stop_after(3), threads=threads, **RUN)
@@ -37,7 +37,8 @@ def test_a_run_that_was_stopped_goes_on_to_the_same_bits(
         COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, progress=lambda *part: seen.append(part), threads=threads, **RUN
     )
     assert again.identical(plain)
-    assert seen == [(4, 5), (5, 5)]  # three blocks of 128 paths were there
+    assert [(4, 5), (5, 5)][2 - len(seen) :] == seen  # three blocks of 128 paths were there, or with two threads more
+    assert len(seen) == 2 or threads == 2
     assert simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN).identical(plain)  # nothing is left to do
 
 
@@ -45,13 +46,14 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path: Path) 
     file = tmp_path / "run.npz"
     simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN)
     for dynamics, hyper, changed, words in (
-        (Sgd(), Hyper(0.2, 2), {}, "hyper is .0.1, 2, 0.0. there"),
-        (Langevin(), Hyper(0.1, 2), {}, "dynamics is"),
-        (Sgd(), Hyper(0.1, 2), {"seed": 4}, "run is"),
-        (Sgd(), Hyper(0.1, 2), {"start": (1.0, 1.0)}, "starts is"),
+        (Sgd(), Hyper(0.2, 2), {}, "another run: hyper.eta was 0.1, now 0.2; give another file"),
+        (Langevin(), Hyper(0.1, 2), {}, "dynamics.kind was 'sgd', now 'langevin'"),
+        (Sgd(), Hyper(0.1, 2), {"seed": 4}, "another run: run.seed was 3, now 4; give"),
+        (Sgd(), Hyper(0.1, 2), {"start": (1.0, 1.0)}, "starts was"),
     ):
-        with pytest.raises(StoreError, match=words):
+        with pytest.raises(StoreError, match=words) as caught:
             simulate(COIN, dynamics, hyper, checkpoint=file, **RUN | changed)
+        assert "{" not in str(caught.value)
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CorruptData, match="is no checkpoint that can be read"):
         simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN)

@@ -8,6 +8,7 @@ from scipy.stats import chi2, kstest
 
 from sde_engine import rng
 from sde_engine.backends.lanes import noise
+from sde_engine.backends.lanes.compiled import entered
 from sde_engine.backends.reference import _distinct
 from sde_engine.backends.trace import LANES
 
@@ -45,8 +46,8 @@ def test_words_of_a_path_are_philox_of_path_stream_index_and_seed(counter, key, 
 def test_lanes_make_the_bits_of_the_reference(counter):
     seed, stream, first = 2**63 + 12345, rng.EXAMPLE + 1, 3 * LANES
     words, normals = np.empty((4, LANES), np.uint64), np.empty((4, LANES))
-    noise.fill_words(words, first, stream, counter, seed)
-    noise.fill_normals(normals, first, stream, counter, seed)
+    entered(noise.fill_words)(words, first, stream, counter, seed)
+    entered(noise.fill_normals)(normals, first, stream, counter, seed)
     paths = first + np.arange(LANES)
     for q in range(4):
         assert np.array_equal(words[q], rng.words(seed, paths, stream, 4 * counter + q))
@@ -56,7 +57,7 @@ def test_lanes_make_the_bits_of_the_reference(counter):
 def test_lanes_with_paths_and_counters_of_their_own_make_the_same_bits():
     slots, counters = np.arange(LANES)[::-1] * 7, np.arange(LANES) * 10**7
     out = np.empty((4, LANES))
-    noise.fill_normals_of(out, 5, slots, rng.INCREMENT, counters, 9)
+    entered(noise.fill_normals_of)(out, 5, slots, rng.INCREMENT, counters, 9)
     for j in (0, 1, 77, LANES - 1):
         for q in range(4):
             assert out[q, j] == rng.normals(9, np.array([5 + slots[j]]), rng.INCREMENT, 4 * int(counters[j]) + q)[0]
@@ -101,7 +102,7 @@ def _ornstein_uhlenbeck_variance(counters):
     """Variance of x' = 0.9 x + sqrt(0.19) z, exactly 1, over LANES paths driven by the normals of these counters."""
     x, square, z = np.zeros(LANES), 0.0, np.empty((4, LANES))
     for n, counter in enumerate(counters):
-        noise.fill_normals(z, 0, rng.INCREMENT, counter, 17)
+        entered(noise.fill_normals)(z, 0, rng.INCREMENT, counter, 17)
         for row in z:
             x = 0.9 * x + np.sqrt(0.19) * row
             square += np.mean(x * x) if n >= 32 else 0.0
@@ -196,6 +197,7 @@ def test_lanes_draw_the_rows_of_the_reference():
     size, taken = 7, 5
     rows, words, order = np.empty((taken, LANES), np.int64), np.empty((LANES, taken), np.uint64), np.arange(size)
     for draw in (0, 1, 2, 10**9):
-        noise.draw_distinct(LANES, rng.BATCH, draw, 6, order, words, rows)
+        quad, swaps = np.empty((4, LANES), np.uint64), np.empty((2, taken), np.int64)
+        entered(noise.draw_distinct)(LANES, rng.BATCH, draw, 6, order, quad, words, swaps, rows)
         assert np.array_equal(rows, _distinct(6, LANES + np.arange(LANES), rng.BATCH, draw, size, taken))
     assert np.array_equal(order, np.arange(size))

@@ -6,26 +6,33 @@ steps. A path's noise is keyed by its own number and step, so its bits do not de
 """
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
 from sde_engine.backends.lanes import weave
-from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.lanes.noise import fill_normals_of
-from sde_engine.backends.lanes.record import add_up, guard
-from sde_engine.backends.trace import LANES, Job, Trace, empty_trace
+from sde_engine.backends.lanes.primitives import ENTRY, INNER
+from sde_engine.backends.lanes.record import guard, own_look, scratch
+from sde_engine.backends.trace import LANES, Job, Trace, aligned, empty_trace
 from sde_engine.kernel import Diffusion
 from sde_engine.rng import INCREMENT
 
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
     """Advance any number of paths, th (width, paths), from the start to the end, into their trace."""
-    loop = _loop(kernel.step, kernel.size, kernel.width, kernel.columns, job.dim, job.observables)
+    loop = _loop(kernel.step, kernel.size, kernel.width, kernel.columns, job.dim, job.observables, job.symmetric_origin)
     lanes = empty_trace(len(job.observables), kernel.width, job.clock, job.bins, LANES)
+    z, state = aligned((kernel.columns, 4, LANES), 0.0), aligned((kernel.width, LANES), 0.0)
     loop(
         th,
+        state,
+        state.reshape(-1),
+        z,
+        z.reshape(-1),
+        scratch(len(job.observables), np.nan, live=False),
+        _turns(),
         first_path,
         np.uint64(job.seed),
         job.params,
@@ -39,7 +46,22 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
     )
 
 
-@numba.njit(**OPTIONS)
+class _Turns(NamedTuple):
+    """Which path a lane runs, and how far it is: (LANES,) each."""
+
+    slot: np.ndarray  # its number among the paths of the block, -1 for none
+    quad: np.ndarray  # groups of four steps taken
+    last: np.ndarray  # length of the last step
+    length: np.ndarray  # time that a state counts for at a look
+    window: np.ndarray  # of the record, -1 for none
+
+
+def _turns() -> _Turns:
+    slot, quad, window = (aligned((LANES,), x, np.int64) for x in (-1, 0, -1))
+    return _Turns(slot, quad, aligned((LANES,), 0.0), aligned((LANES,), 0.0), window)
+
+
+@numba.njit(**INNER)
 def _cut(dt: Any, root: Any, t: Any, live: Any, longest: Any, end: Any) -> None:
     """Cut the proposed steps to the longest one and to what is left of the run; a path that is done rests."""
     for j in range(LANES):
@@ -49,7 +71,7 @@ def _cut(dt: Any, root: Any, t: Any, live: Any, longest: Any, end: Any) -> None:
         root[j] = np.sqrt(dt[j])
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _hand_over(j: int, slot: int, state: Any, lanes: Any, trace: Any) -> None:
     """Move what lane j has recorded to its path's place, and clear the lane."""
     for k in range(lanes.reference.shape[0]):
@@ -74,15 +96,22 @@ def _hand_over(j: int, slot: int, state: Any, lanes: Any, trace: Any) -> None:
 
 
 @lru_cache(maxsize=64)
-def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...]) -> Any:
+def _loop(
+    step: Any, size: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...], log_distance: bool
+) -> Any:
     advance = weave.advance(step, width, columns)
     step_sizes = weave.step_sizes(size, width)
-    observe = weave.observe(observables, dim)
-    count = len(observables)
+    look = own_look(weave.look(observables, width, dim, log_distance, dt="dt[j]"))
 
-    @numba.njit(nogil=True, **OPTIONS)
+    @numba.njit(**ENTRY)
     def loop(
         start: Any,
+        state: Any,
+        flat: Any,
+        z: Any,
+        normals: Any,
+        s: Any,
+        turns: Any,
         first_path: Any,
         seed: Any,
         p: Any,
@@ -95,12 +124,8 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
         trace: Any,
     ) -> None:
         paths = start.shape[1]
-        z, values, state = np.empty((columns, 4, LANES)), np.empty((count, LANES)), np.zeros((width, LANES))
-        t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.zeros(LANES)
-        square, weight, window = np.empty(LANES), np.empty(LANES), np.empty(LANES, np.int64)
-        last, share = np.zeros(LANES), np.empty(LANES)
-        flat, normals = state.reshape(state.size), z.reshape(z.size)
-        slot, quad = np.full(LANES, -1), np.zeros(LANES, np.int64)
+        t, dt, root, live, slot, quad, last = s.t, s.dt, s.root, s.live, turns.slot, turns.quad, turns.last
+        lengths = turns.length
         waiting, open_paths = 0, paths
         while open_paths > 0:
             for j in range(LANES):
@@ -122,9 +147,8 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
                     # Trapezoidal weights: the step's own length alone is correlated with where the state goes next.
                     for j in range(LANES):
                         looking = 1.0 if (4 * quad[j]) % clock.every == 0 else 0.0
-                        share[j] = looking * (0.5 * (last[j] + dt[j]))
-                    observe(flat, values, p)
-                    add_up(values, state, dim, t, share, live, clock, bins, origin, square, window, weight, lanes)
+                        lengths[j] = looking * (0.5 * (last[j] + dt[j]))
+                    look(flat, p, lengths, turns.window, s, clock, bins, lanes)
                 advance(flat, normals, q, dt, root, p, h)
                 for j in range(LANES):
                     # The last step ends at the end, not at what rounding makes of the sum.
@@ -132,6 +156,6 @@ def _loop(step: Any, size: Any, width: int, columns: int, dim: int, observables:
                     last[j] = dt[j]
             for j in range(LANES):
                 quad[j] += 1
-            guard(state, t, live, square, origin, lanes)
+            guard(state, t, live, s.square, origin, lanes)
 
     return loop

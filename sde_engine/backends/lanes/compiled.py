@@ -9,9 +9,8 @@ from typing import Any
 import numba
 
 from sde_engine import components, elementary, rng
-from sde_engine.backends.lanes.primitives import as_written
+from sde_engine.backends.lanes.primitives import ENTRY, INLINED, as_written
 
-OPTIONS: dict[str, Any] = {"error_model": "numpy"}  # no fastmath: the bits are those of numpy, and NaN stays NaN
 _KNOWN = {module.__name__ for module in (components, elementary, rng)}
 
 
@@ -20,7 +19,18 @@ def compiled(formula: FunctionType) -> Any:
     """Return `formula` as a numba function that LLVM inlines into the loop around it."""
     for called in _called(formula):
         _teach(called)
-    return numba.njit(forceinline=True, **OPTIONS)(formula)
+    return numba.njit(**INLINED)(formula)
+
+
+@lru_cache(maxsize=4096)
+def entered(inner: Any) -> Any:
+    """Return a compiled function that Python may call, around one that only compiled code may."""
+
+    @numba.njit(**ENTRY)
+    def entry(*arguments: Any) -> Any:
+        return inner(*arguments)
+
+    return entry
 
 
 @lru_cache(maxsize=4096)

@@ -7,19 +7,24 @@ import numba
 import numpy as np
 
 from sde_engine.backends.lanes import weave
-from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.lanes.noise import fill_normals
-from sde_engine.backends.lanes.record import count_all, finish, guard, window_at
-from sde_engine.backends.trace import LANES, Job, Trace
+from sde_engine.backends.lanes.primitives import ENTRY
+from sde_engine.backends.lanes.record import finish, guard, scratch, shared_look
+from sde_engine.backends.trace import LANES, Job, Trace, aligned
 from sde_engine.kernel import Diffusion
 from sde_engine.rng import INCREMENT
 
 
 def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     loop = _fixed(kernel.step, kernel.width, kernel.columns, job.dim, job.observables, job.symmetric_origin)
+    z = aligned((kernel.columns, 4, LANES), 0.0)
     loop(
         th,
+        th.reshape(-1),
+        z,
+        z.reshape(-1),
+        scratch(len(job.observables), job.clock.dt, live=np.isinf(trace.diverged_at)),
         first_path,
         np.uint64(job.seed),
         job.params,
@@ -28,6 +33,8 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         trace,
     )
 
@@ -35,49 +42,42 @@ def run_block(job: Job, kernel: Diffusion, first_path: int, th: np.ndarray, trac
 @lru_cache(maxsize=64)
 def _fixed(step: Any, width: int, columns: int, dim: int, observables: tuple[Any, ...], log_distance: bool) -> Any:
     advance = weave.advance(step, width, columns)
-    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
-    count = len(observables)
+    look = shared_look(weave.look(observables, width, dim, log_distance))
+    strays = weave.strays(width)
 
-    @numba.njit(nogil=True, **OPTIONS)
+    @numba.njit(**ENTRY)
     def loop(
-        th: Any, first_path: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, dim: Any, origin: Any, trace: Any
+        th: Any,
+        state: Any,
+        z: Any,
+        normals: Any,
+        s: Any,
+        first_path: Any,
+        seed: Any,
+        p: Any,
+        h: Any,
+        clock: Any,
+        bins: Any,
+        dim: Any,
+        origin: Any,
+        first: Any,
+        last: Any,
+        trace: Any,
     ) -> None:
-        z = np.empty((columns, 4, LANES))
-        state, normals = th.reshape(th.size), z.reshape(z.size)
-        values = np.empty((count, LANES))
-        t, dt, root, live = np.zeros(LANES), np.empty(LANES), np.empty(LANES), np.ones(LANES)
-        square, share = np.empty(LANES), np.empty(LANES)
-        dt[:] = clock.dt
-        root[:] = np.sqrt(clock.dt)
-        done = 0
-        while done < clock.steps:
+        done = first
+        while done < last:
             for c in range(columns):
                 fill_normals(z[c], first_path, INCREMENT + c, done // 4, seed)
-            for q in range(min(4, clock.steps - done)):
-                if (done + q) % clock.every == 0:
-                    window = window_at((done + q) * clock.dt, clock)
-                    if window >= 0:
-                        look(
-                            state,
-                            p,
-                            clock.dt,
-                            window,
-                            live,
-                            trace.reference,
-                            trace.weight,
-                            trace.sums,
-                            trace.exponent,
-                            values,
-                            share,
-                        )
-                        count_all(values, share, bins, trace)
-                advance(state, normals, q, dt, root, p, h)
+            for q in range(min(4, last - done)):
+                look(done + q, state, p, s, clock, bins, trace)
+                advance(state, normals, q, s.dt, s.root, p, h)
             done += 4
             if strays(state, trace.exponent) == 0:
                 continue
-            t[:] = min(done, clock.steps) * clock.dt
-            if guard(th, t, live, square, origin, trace) == 0:
+            for j in range(LANES):
+                s.t[j] = min(done, clock.steps) * clock.dt
+            if guard(th, s.t, s.live, s.square, origin, trace) == 0:
                 break
-        finish(th, live, trace)
+        finish(th, s.live, trace)
 
     return loop

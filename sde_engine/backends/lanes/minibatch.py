@@ -7,10 +7,10 @@ import numba
 import numpy as np
 
 from sde_engine.backends.lanes import weave
-from sde_engine.backends.lanes.compiled import OPTIONS
 from sde_engine.backends.lanes.noise import below, draw_distinct, fill_normals, fill_words
-from sde_engine.backends.lanes.record import count_all, finish, guard, window_at
-from sde_engine.backends.trace import LANES, Job, Trace
+from sde_engine.backends.lanes.primitives import ENTRY, INNER
+from sde_engine.backends.lanes.record import finish, guard, scratch, shared_look
+from sde_engine.backends.trace import LANES, Job, Trace, aligned
 from sde_engine.kernel import Minibatch
 from sde_engine.rng import BATCH, EPOCH, EXAMPLE, SIGNS
 
@@ -19,13 +19,16 @@ _GROUP = 4  # examples whose gradients are added in one pass over the lanes
 
 
 def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance one block of LANES paths, th (width, LANES), from the start to the end, into its trace."""
+    """Advance one block of LANES paths, th (width, LANES), by a part of the run, into its trace."""
     add_batch = _batch_sum(job.examples.kind, kernel.sampling, job.example_gradient, job.dim, job.examples.draws)
     loop = _loop(kernel.step, kernel.width, job.dim, job.observables, job.symmetric_origin, add_batch)
     table = np.empty((1, 1)) if job.examples.table is None else job.examples.table
     work = _work(job.examples.kind, job.examples.draws, kernel.batch, kernel.sampling, len(table))
     loop(
         th,
+        th.reshape(-1),
+        aligned((job.dim * LANES,), 0.0),
+        scratch(len(job.observables), job.clock.dt, live=np.isinf(trace.diverged_at)),
         first_path,
         np.uint64(job.seed),
         job.params,
@@ -34,6 +37,8 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
         job.bins,
         job.dim,
         job.symmetric_origin,
+        job.first,
+        job.last,
         kernel.batch,
         np.array(kernel.weights),
         np.ravel(table),
@@ -50,18 +55,20 @@ class _Work(NamedTuple):
     words: np.ndarray  # (4, LANES)
     lane_words: np.ndarray  # (LANES, drawn) the words of one shuffle a lane
     rows: np.ndarray  # (drawn, LANES) rows of the table
+    swaps: np.ndarray  # (2, drawn) one shuffle's
     order: np.ndarray  # (N,) the rows in order
 
 
 def _work(kind: str, draws: int, batch: int, sampling: str, examples: int) -> _Work:
     drawn = {"iid": 4, "without_replacement": batch, "epoch": examples}[sampling]
-    made_of = np.empty((draws, 4, LANES), np.uint64 if kind == "sign" else np.float64)
+    made_of = aligned((draws, 4, LANES), 0, np.uint64 if kind == "sign" else np.float64)
     return _Work(
         made_of,
         made_of.reshape(-1),
-        np.empty((4, LANES), np.uint64),
-        np.empty((LANES, drawn), np.uint64),
-        np.empty((drawn, LANES), np.int64),
+        aligned((4, LANES), 0, np.uint64),
+        aligned((LANES, drawn), 0, np.uint64),
+        aligned((drawn, LANES), 0, np.int64),
+        aligned((2, drawn), 0, np.int64),
         np.arange(examples),
     )
 
@@ -80,7 +87,7 @@ def _batch_sum(kind: str, sampling: str, example_gradient: Any, dim: int, draws:
 
 
 def _fresh(some: Any, one: Any, fill: Any, served: int, draws: int) -> Any:
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def add(
         th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
     ) -> None:
@@ -100,7 +107,7 @@ def _fresh(some: Any, one: Any, fill: Any, served: int, draws: int) -> Any:
 
 
 def _with_replacement(some: Any, one: Any, gather: Any) -> Any:
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def add(
         th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
     ) -> None:
@@ -123,7 +130,7 @@ def _with_replacement(some: Any, one: Any, gather: Any) -> Any:
 def _chosen(some: Any, one: Any, gather: Any) -> Any:
     """Return add(th, total, first, batch, p, table, work): the gradients on the rows from `first` on."""
 
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def add(th: Any, total: Any, first: Any, batch: Any, p: Any, table: Any, work: Any) -> None:
         for b in range(0, batch, _GROUP):
             count = min(_GROUP, batch - b)
@@ -140,11 +147,11 @@ def _chosen(some: Any, one: Any, gather: Any) -> Any:
 def _distinct(some: Any, one: Any, gather: Any) -> Any:
     add_chosen = _chosen(some, one, gather)
 
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def add(
         th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
     ) -> None:
-        draw_distinct(first_path, BATCH, update, seed, work.order, work.lane_words, work.rows)
+        draw_distinct(first_path, BATCH, update, seed, work.order, work.words, work.lane_words, work.swaps, work.rows)
         add_chosen(th, total, 0, batch, p, table, work)
 
     return add
@@ -153,14 +160,24 @@ def _distinct(some: Any, one: Any, gather: Any) -> Any:
 def _epoch(some: Any, one: Any, gather: Any) -> Any:
     add_chosen = _chosen(some, one, gather)
 
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def add(
         th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
     ) -> None:
         batches = work.order.shape[0] // batch
         part = update % batches
         if part == 0:
-            draw_distinct(first_path, EPOCH, update // batches, seed, work.order, work.lane_words, work.rows)
+            draw_distinct(
+                first_path,
+                EPOCH,
+                update // batches,
+                seed,
+                work.order,
+                work.words,
+                work.lane_words,
+                work.swaps,
+                work.rows,
+            )
         add_chosen(th, total, part * batch, batch, p, table, work)
 
     return add
@@ -169,12 +186,15 @@ def _epoch(some: Any, one: Any, gather: Any) -> Any:
 @lru_cache(maxsize=64)
 def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_distance: bool, add_batch: Any) -> Any:
     update = weave.update(step, width, dim)
-    look, strays = weave.look(observables, dim, log_distance), weave.strays(width)
-    count = len(observables)
+    look = shared_look(weave.look(observables, width, dim, log_distance))
+    strays = weave.strays(width)
 
-    @numba.njit(nogil=True, **OPTIONS)
+    @numba.njit(**ENTRY)
     def loop(
         th: Any,
+        state: Any,
+        total: Any,
+        s: Any,
         first_path: Any,
         seed: Any,
         p: Any,
@@ -183,47 +203,31 @@ def _loop(step: Any, width: int, dim: int, observables: tuple[Any, ...], log_dis
         bins: Any,
         dim: Any,
         origin: Any,
+        first: Any,
+        last: Any,
         batch: Any,
         weights: Any,
         table: Any,
         work: Any,
         trace: Any,
     ) -> None:
-        values = np.empty((count, LANES))
-        state, total = th.reshape(th.size), np.empty(dim * LANES)
-        t, dt, live = np.zeros(LANES), np.empty(LANES), np.ones(LANES)
-        square, weight = np.empty(LANES), np.empty(LANES)
-        dt[:] = clock.dt
         parts = weights.shape[0]
         share = weights[parts - 1] / batch
-        for done in range(clock.steps):
-            if done % clock.every == 0:
-                window = window_at(done * clock.dt, clock)
-                if window >= 0:
-                    look(
-                        state,
-                        p,
-                        clock.dt,
-                        window,
-                        live,
-                        trace.reference,
-                        trace.weight,
-                        trace.sums,
-                        trace.exponent,
-                        values,
-                        weight,
-                    )
-                    count_all(values, weight, bins, trace)
-            total[:] = 0.0
+        for done in range(first, last):
+            look(done, state, p, s, clock, bins, trace)
+            for i in range(total.size):
+                total[i] = 0.0
             for part in range(parts):
                 if part > 0:
-                    total *= weights[part - 1] / weights[part]
+                    for i in range(total.size):
+                        total[i] *= weights[part - 1] / weights[part]
                 add_batch(state, total, batch, done * parts + part, first_path, seed, p, table, work)
             update(state, total, share, p, h)
             if ((done + 1) % _GUARD_EVERY == 0 or done + 1 == clock.steps) and strays(state, trace.exponent) > 0:
-                t[:] = (done + 1) * clock.dt
-                if guard(th, t, live, square, origin, trace) == 0:
+                for j in range(LANES):
+                    s.t[j] = (done + 1) * clock.dt
+                if guard(th, s.t, s.live, s.square, origin, trace) == 0:
                     break
-        finish(th, live, trace)
+        finish(th, s.live, trace)
 
     return loop

@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from sde_engine.backends.lanes.compiled import OPTIONS
+from sde_engine.backends.lanes.primitives import INLINED, INNER
 from sde_engine.backends.trace import LANES
 from sde_engine.rng import normals_of, words_of
 
@@ -15,7 +15,7 @@ _U64 = np.uint64
 def _filler(made_of: Any) -> Any:
     """Return fill(out, first_path, stream, counter, seed): the four numbers made of a counter's words, (4, LANES)."""
 
-    @numba.njit(**OPTIONS)
+    @numba.njit(**INNER)
     def fill(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
         for j in range(LANES):
             a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
@@ -24,7 +24,7 @@ def _filler(made_of: Any) -> Any:
     return fill
 
 
-@numba.njit(forceinline=True, **OPTIONS)
+@numba.njit(**INLINED)
 def _words(a: Any, b: Any, c: Any, d: Any) -> Any:
     return a, b, c, d
 
@@ -33,7 +33,7 @@ fill_words = _filler(_words)
 fill_normals = _filler(normals_of)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: Any, seed: Any) -> None:
     """Fill out (4, LANES) as `fill_normals`, for lanes with a path number and a counter of their own."""
     for j in range(LANES):
@@ -41,7 +41,7 @@ def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: 
         out[0, j], out[1, j], out[2, j], out[3, j] = normals_of(a, b, c, d)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def below(words: Any, count: int, out: Any) -> None:
     """Turn (4, LANES) words into indices below `count`."""
     for q in range(4):
@@ -49,14 +49,14 @@ def below(words: Any, count: int, out: Any) -> None:
             out[q, j] = np.int64((words[q, j] * _U64(count)) >> _U64(32))
 
 
-@numba.njit(**OPTIONS)
-def shuffle_front(order: Any, lane_words: Any, taken: int, out: Any) -> None:
-    """Draw `taken` distinct entries of `order` (N,) into out (taken,), and leave `order` as it was found.
+@numba.njit(**INNER)
+def shuffle_front(order: Any, lane_words: Any, places: Any, out: Any) -> None:
+    """Draw distinct entries of `order` (N,) into out (taken,), and leave `order` as it was found.
 
-    Fisher and Yates from the front; undoing the swaps in reverse makes the draw a function of the words alone.
+    Fisher and Yates from the front; undoing the swaps in reverse makes the draw a function of the words alone. `places`
+    (taken,) is where the swaps are kept.
     """
-    n = order.shape[0]
-    places = np.empty(taken, np.int64)
+    n, taken = order.shape[0], out.shape[0]
     for i in range(taken):
         k = i + np.int64((lane_words[i] * _U64(n - i)) >> _U64(32))
         places[i] = k
@@ -67,20 +67,24 @@ def shuffle_front(order: Any, lane_words: Any, taken: int, out: Any) -> None:
         order[i], order[k] = order[k], order[i]
 
 
-@numba.njit(**OPTIONS)
-def draw_distinct(first_path: Any, stream: Any, draw: Any, seed: Any, order: Any, words: Any, out: Any) -> None:
+@numba.njit(**INNER)
+def draw_distinct(
+    first_path: Any, stream: Any, draw: Any, seed: Any, order: Any, quad: Any, words: Any, swaps: Any, out: Any
+) -> None:
     """Fill out (taken, LANES) with distinct indices for each lane; `draw` numbers the draw of each path.
 
-    Entry i of the draw takes the word of index draw * taken + i of the stream.
+    Entry i of the draw takes the word of index draw * taken + i of the stream. The rest is room to work in: quad
+    (4, LANES) and words (LANES, taken) of integers, swaps (2, taken).
     """
     taken = out.shape[0]
-    quad = np.empty((4, LANES), np.uint64)
     for i in range(taken):
         index = draw * taken + i
         if i == 0 or index % 4 == 0:
             fill_words(quad, first_path, stream, index // 4, seed)
-        words[:, i] = quad[index % 4]
-    chosen = np.empty(taken, np.int64)
+        for j in range(LANES):
+            words[j, i] = quad[index % 4, j]
+    chosen = swaps[1]
     for j in range(LANES):
-        shuffle_front(order, words[j], taken, chosen)
-        out[:, j] = chosen
+        shuffle_front(order, words[j], swaps[0], chosen)
+        for i in range(taken):
+            out[i, j] = chosen[i]

@@ -1,39 +1,54 @@
 """Looking at a block of lanes: guards, weighted sums and histograms. Shared by every compiled run."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
+from numpy.typing import ArrayLike
 
-from sde_engine.backends.lanes.compiled import OPTIONS
+from sde_engine.backends.lanes.primitives import INLINED, INNER
 from sde_engine.backends.trace import (
     BLOWN_UP,
     LANES,
-    LOG_RESCALE,
     RESCALE,
     SMALL_SQUARE,
     TINY_SQUARE,
+    aligned,
 )
 from sde_engine.elementary import log
+
+
+class Scratch(NamedTuple):
+    """What a block works with beside its states, (LANES,) each unless said; numpy allocates in no time to compile."""
+
+    t: np.ndarray  # clock
+    dt: np.ndarray  # step
+    root: np.ndarray  # its square root
+    live: np.ndarray  # 1 for a path that runs, 0 for one that has left
+    square: np.ndarray
+    share: np.ndarray
+    values: np.ndarray  # (observables, LANES)
+
+
+def scratch(observables: int, dt: float, live: ArrayLike) -> Scratch:
+    """Return the arrays of a block whose paths are alive where `live` says so."""
+    values: tuple[ArrayLike, ...] = (0.0, dt, np.sqrt(dt), live, 0.0, 0.0)
+    t, longest, root, alive, square, share = (aligned((LANES,), value) for value in values)
+    return Scratch(t, longest, root, alive, square, share, aligned((observables, LANES), 0.0))
+
 
 _LIMIT = BLOWN_UP * BLOWN_UP
 _DOWN = 1.0 / RESCALE
 
 
-@numba.njit(**OPTIONS)
-def square_distance(th: Any, dim: int, out: Any) -> None:
-    """Fill out (LANES,) with the sum of the squares of the first `dim` components."""
-    for j in range(LANES):
-        out[j] = th[0, j] * th[0, j]
-    for i in range(1, dim):
-        for j in range(LANES):
-            out[j] += th[i, j] * th[i, j]
-
-
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def guard(th: Any, t: Any, live: Any, square: Any, rescale: bool, trace: Any) -> int:
     """Freeze the paths that have left, rescale those that collapse; return how many are alive."""
-    square_distance(th, th.shape[0], square)
+    for j in range(LANES):
+        square[j] = th[0, j] * th[0, j]
+    for i in range(1, th.shape[0]):
+        for j in range(LANES):
+            square[j] += th[i, j] * th[i, j]
     # Integer sums and bitwise operators vectorize; the branches below run only for a block that needs them.
     count: Any = 0
     odd: Any = 0
@@ -53,7 +68,7 @@ def guard(th: Any, t: Any, live: Any, square: Any, rescale: bool, trace: Any) ->
     return count
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _freeze(j: int, th: Any, t: Any, live: Any, trace: Any) -> None:
     live[j] = 0.0
     trace.diverged_at[j] = t[j]
@@ -62,7 +77,7 @@ def _freeze(j: int, th: Any, t: Any, live: Any, trace: Any) -> None:
         th[i, j] = 0.0
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _rescale(j: int, th: Any, square: float, trace: Any) -> None:
     factor = 1.0
     if square < TINY_SQUARE and square > 0.0:
@@ -75,7 +90,7 @@ def _rescale(j: int, th: Any, square: float, trace: Any) -> None:
         th[i, j] *= factor
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def finish(th: Any, live: Any, trace: Any) -> None:
     """Store the state of the paths that reached the end."""
     for j in range(LANES):
@@ -84,86 +99,57 @@ def finish(th: Any, live: Any, trace: Any) -> None:
                 trace.final[i, j] = th[i, j]
 
 
-@numba.njit(**OPTIONS)
-def _deposit(sums: Any, same: bool, window: Any, share: Any) -> None:
-    """Add each lane's share to its window; where all lanes are in one window, as one vector."""
-    if same:
-        for j in range(LANES):
-            sums[window[0], j] += share[j]
-    else:
-        for j in range(LANES):
-            sums[window[j], j] += share[j]
-
-
-@numba.njit(**OPTIONS)
-def add_up(
-    values: Any,
-    th: Any,
-    dim: int,
-    t: Any,
-    dt: Any,
-    live: Any,
-    clock: Any,
-    bins: Any,
-    log_distance: bool,
-    square: Any,
-    window: Any,
-    weight: Any,
-    trace: Any,
-) -> None:
-    """Add one look at the block to the trace; a state counts for the time `dt` that its path spends in it."""
-    early = clock.burn_in * (1.0 - 1e-12)
-    first, last = clock.windows, -1
-    recorded: Any = 0
-    for j in range(LANES):
-        weight[j] = dt[j] * live[j] if t[j] >= early else 0.0
-        window[j] = min(max(int((t[j] - early) / clock.window), 0), clock.windows - 1)
-        first, last = min(first, window[j]), max(last, window[j])
-        recorded += np.int64(weight[j] > 0.0)
-    if recorded == 0:
-        return
-    same = first == last
-    _deposit(trace.weight, same, window, weight)
-    observables = values.shape[0]
-    for k in range(observables):
-        for j in range(LANES):
-            known = trace.reference[k, j] == trace.reference[k, j]
-            if weight[j] > 0.0 and not known:
-                trace.reference[k, j] = values[k, j]
-            values[k, j] = values[k, j] - trace.reference[k, j] if weight[j] > 0.0 else 0.0
-            square[j] = weight[j] * values[k, j]
-        _deposit(trace.sums[:, k], same, window, square)
-    slot = observables
-    for k in range(observables):
-        for m in range(k, observables):
-            for j in range(LANES):
-                square[j] = weight[j] * (values[k, j] * values[m, j])
-            _deposit(trace.sums[:, slot], same, window, square)
-            slot += 1
-    if log_distance:
-        square_distance(th, dim, square)
-        for j in range(LANES):
-            distance = log(square[j]) + 2.0 * LOG_RESCALE * trace.exponent[j]
-            square[j] = weight[j] * distance if weight[j] > 0.0 else 0.0
-        _deposit(trace.sums[:, slot], same, window, square)
-    count_all(values, weight, bins, trace)
-
-
-@numba.njit(forceinline=True, **OPTIONS)
+@numba.njit(**INLINED)
 def window_at(t: float, clock: Any) -> int:
     """Return the window of the record that a clock time lies in, -1 before the record."""
     early = clock.burn_in * (1.0 - 1e-12)
     return min(max(int((t - early) / clock.window), 0), clock.windows - 1) if t >= early else -1
 
 
-@numba.njit(**OPTIONS)
+def shared_look(look: Any) -> Any:
+    """Return at(step, state, p, s, clock, bins, trace): a look of lanes that are all at the same step, if it is due."""
+
+    @numba.njit(**INLINED)
+    def at(step: Any, state: Any, p: Any, s: Any, clock: Any, bins: Any, trace: Any) -> None:
+        if step % clock.every == 0:
+            window = window_at(step * clock.dt, clock)
+            if window >= 0:
+                look(state, p, clock.dt, window, s.live, s.values, s.share, trace)
+                count_all(s.values, s.share, bins, trace)
+
+    return at
+
+
+def own_look(look: Any) -> Any:
+    """Return at(state, p, lengths, window, s, clock, bins, trace): a look of lanes that are each at a time of their own.
+
+    A state counts for lengths[j]. Most looks fall into one window, some into two.
+    """
+
+    @numba.njit(**INLINED)
+    def at(state: Any, p: Any, lengths: Any, window: Any, s: Any, clock: Any, bins: Any, trace: Any) -> None:
+        first, last = clock.windows, -1
+        for j in range(LANES):
+            window[j] = window_at(s.t[j], clock) if s.live[j] > 0.0 and lengths[j] > 0.0 else -1
+            if window[j] >= 0:
+                first, last = min(first, window[j]), max(last, window[j])
+        for w in range(first, last + 1):
+            for j in range(LANES):
+                s.square[j] = lengths[j] if window[j] == w else 0.0
+            look(state, p, s.square, w, s.live, s.values, s.share, trace)
+            count_all(s.values, s.share, bins, trace)
+
+    return at
+
+
+@numba.njit(**INNER)
 def count_all(values: Any, weight: Any, bins: Any, trace: Any) -> None:
     """Add one look to every histogram."""
     for b in range(bins.observable.shape[0]):
         _count(values[bins.observable[b]], trace.reference[bins.observable[b]], weight, bins, b, trace.histogram)
 
 
-@numba.njit(**OPTIONS)
+@numba.njit(**INNER)
 def _count(deviation: Any, reference: Any, weight: Any, bins: Any, b: int, histogram: Any) -> None:
     low, per_unit, count = bins.low[b], bins.per_unit[b], bins.number[b]
     for j in range(LANES):

@@ -16,7 +16,8 @@ import numba
 import numpy as np
 
 from sde_engine import rng
-from sde_engine.backends.lanes.compiled import OPTIONS, compiled
+from sde_engine.backends.lanes.compiled import compiled
+from sde_engine.backends.lanes.primitives import INLINED, INNER
 from sde_engine.backends.trace import BLOWN_UP, LANES, LOG_RESCALE, SMALL_SQUARE, TINY_SQUARE
 from sde_engine.elementary import log
 
@@ -41,7 +42,7 @@ def _square(count: int) -> str:
 def _define(text: str, inline: bool = False, **names: Any) -> Callable[..., Any]:
     scope: dict[str, Any] = {"LANES": LANES, **names}
     exec(text, scope)
-    return numba.njit(forceinline=inline, **OPTIONS)(scope["block"])
+    return numba.njit(**(INLINED if inline else INNER))(scope["block"])
 
 
 @lru_cache(maxsize=256)
@@ -62,17 +63,6 @@ def step_sizes(size: Any, width: int) -> Any:
     return _define(
         f"def block(th, out, p, h):\n    for j in range(LANES):\n        out[j] = size({_read('th', width)}, p, h)\n",
         size=compiled(size),
-    )
-
-
-@lru_cache(maxsize=256)
-def observe(formulas: tuple[Any, ...], dim: int) -> Any:
-    """Return block(th, values, p): every observable of every lane."""
-    lines = "".join(f"        values[{k}, j] = f{k}(theta, p)\n" for k in range(len(formulas)))
-    return _define(
-        "def block(th, values, p):\n    for j in range(LANES):\n"
-        f"        theta = {_read('th', dim)}\n" + (lines or "        pass\n"),
-        **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},
     )
 
 
@@ -137,21 +127,21 @@ def update(step: Any, width: int, dim: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
-    """Return block(th, p, dt, window, live, reference, weight, sums, exponent, values, share): add one look.
+def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool, dt: str = "dt") -> Any:
+    """Return block(th, p, dt, window, live, values, share, trace): add one look to a window of the trace.
 
-    All lanes are at the same clock. What a lane adds stays in registers; as calls on arrays, the few operations of a look
-    cost four times as much.
+    A lane counts with share = dt * live, where `dt` is a number, or with "dt[j]" an array. What a lane adds stays in
+    registers; as calls on arrays, the few operations of a look cost four times as much.
     """
     count = len(formulas)
-    lines = ["        share[j] = dt * live[j]", "        weight[window, j] += share[j]"]
+    lines = [f"        share[j] = {dt} * live[j]", "        weight[window, j] += share[j]"]
     for k in range(count):
         lines += [
-            f"        x = f{k}(theta, p)",
+            f"        x = f{k}(state, p)",
             f"        old = reference[{k}, j]",
-            "        fresh = x if (live[j] > 0.0) & (old != old) else old",
+            "        fresh = x if (share[j] > 0.0) & (old != old) else old",
             f"        reference[{k}, j] = fresh",
-            f"        d{k} = x - fresh if live[j] > 0.0 else 0.0",
+            f"        d{k} = x - fresh if share[j] > 0.0 else 0.0",
             f"        values[{k}, j] = d{k}",
             f"        sums[window, {k}, j] += share[j] * d{k}",
         ]
@@ -160,11 +150,12 @@ def look(formulas: tuple[Any, ...], dim: int, log_distance: bool) -> Any:
     if log_distance:
         lines += [
             f"        distance = log({_square(dim)}) + {2.0 * LOG_RESCALE!r} * exponent[j]",
-            f"        sums[window, {count + len(pairs)}, j] += share[j] * distance if live[j] > 0.0 else 0.0",
+            f"        sums[window, {count + len(pairs)}, j] += share[j] * distance if share[j] > 0.0 else 0.0",
         ]
     return _define(
-        "def block(th, p, dt, window, live, reference, weight, sums, exponent, values, share):\n"
-        f"    for j in range(LANES):\n        theta = {_read('th', dim)}\n" + "\n".join(lines) + "\n",
+        "def block(th, p, dt, window, live, values, share, trace):\n"
+        "    reference, weight, sums, exponent = trace.reference, trace.weight, trace.sums, trace.exponent\n"
+        f"    for j in range(LANES):\n        state = {_read('th', width)}\n" + "\n".join(lines) + "\n",
         inline=True,
         log=log,
         **{f"f{k}": compiled(formula) for k, formula in enumerate(formulas)},

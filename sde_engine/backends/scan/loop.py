@@ -23,7 +23,7 @@ PATHS = 1024  # in a block
 
 
 def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: Trace) -> None:
-    """Advance the paths th (width, P) from the start to the end, into their trace."""
+    """Advance the paths th (width, P) by a part of the run, into their trace."""
     setting = Setting(job.dim, job.observables, job.symmetric_origin)
     more: tuple[Any, ...] = ()
     if isinstance(kernel, Minibatch):
@@ -37,13 +37,19 @@ def run_block(job: Job, kernel: Kernel, first_path: int, th: np.ndarray, trace: 
         run = _adaptive(setting, kernel.step, kernel.size, kernel.columns)
     with jax.enable_x64(True):
         paths = first_path + np.arange(th.shape[1], dtype=np.uint64)
-        found = run(th, paths, np.uint64(job.seed), job.params, kernel.settings, job.clock, job.bins, trace, *more)
+        part = (job.first, job.last)
+        found = run(
+            th, paths, np.uint64(job.seed), job.params, kernel.settings, job.clock, job.bins, trace, part, *more
+        )
         for array, new in zip(trace, found, strict=True):
             array[...] = new
 
 
-def between_looks(setting: Setting, update: Any, p: Any, clock: Clock, bins: Any, carry: Any, trace: Trace) -> Trace:
-    """Run to the end: look, `clock.every` updates, look, ...; `update` is (n, (moving, ...)) -> (moving, ...)."""
+def between_looks(
+    setting: Setting, update: Any, p: Any, clock: Clock, bins: Any, carry: Any, trace: Trace, part: Any
+) -> Trace:
+    """Run a part: look, `clock.every` updates, look, ...; `update` is (n, (moving, ...)) -> (moving, ...)."""
+    first, last = part
 
     def guarded(n: Any, carry: Any) -> Any:
         moving, *rest = update(n, carry)
@@ -53,22 +59,22 @@ def between_looks(setting: Setting, update: Any, p: Any, clock: Clock, bins: Any
 
     def unfinished(state: Any) -> Any:
         n, carry, _ = state
-        return (n < clock.steps) & carry[0].live.any()
+        return (n < last) & carry[0].live.any()
 
     def segment(state: Any) -> Any:
         n, carry, trace = state
         trace = look(setting, p, carry[0], n * clock.dt, clock.dt, clock, bins, trace)
-        end = jnp.minimum(n + clock.every, clock.steps)
+        end = jnp.minimum(n + clock.every, last)
         return end, jax.lax.fori_loop(n, end, guarded, carry), trace
 
-    _, carry, trace = jax.lax.while_loop(unfinished, segment, (jnp.int64(0), carry, trace))
+    _, carry, trace = jax.lax.while_loop(unfinished, segment, (jnp.int64(first), carry, trace))
     return ended(carry[0], trace)
 
 
 @lru_cache(maxsize=64)
 def _fixed(setting: Setting, step: Any, columns: int) -> Any:
     @jax.jit
-    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any) -> Trace:
+    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any, part: Any) -> Trace:
         count = len(paths)
         dt = jnp.full(count, clock.dt)
         root = jnp.sqrt(dt)
@@ -81,7 +87,7 @@ def _fixed(setting: Setting, step: Any, columns: int) -> Any:
             return moving._replace(th=rows(step(moving.th, tuple(now), dt, root, p, h), paths)), z
 
         carry = beginning(th, trace), (jnp.zeros((columns, count)),) * 4
-        return between_looks(setting, update, p, clock, bins, carry, trace)
+        return between_looks(setting, update, p, clock, bins, carry, trace, part)
 
     return run
 
@@ -90,21 +96,31 @@ def _fixed(setting: Setting, step: Any, columns: int) -> Any:
 def _minibatch(setting: Setting, step: Any, example_gradient: Any, draw: Draw) -> Any:
     @jax.jit
     def run(
-        th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any, weights: Any, table: Any
+        th: Any,
+        paths: Any,
+        seed: Any,
+        p: Any,
+        h: Any,
+        clock: Any,
+        bins: Any,
+        trace: Any,
+        part: Any,
+        weights: Any,
+        table: Any,
     ) -> Trace:
         begin, add_batch = sum_of_gradients(draw, example_gradient, seed, paths, p, table)
 
         def update(n: Any, carry: Any) -> Any:
             moving, memory = carry
             theta, total = moving.th[: setting.dim], (jnp.zeros(len(paths)),) * setting.dim
-            for part, weight in enumerate(weights):
-                if part > 0:
-                    total = scale(weights[part - 1] / weight, total)
-                total, memory = add_batch(n * len(weights) + part, theta, total, memory)
+            for k, weight in enumerate(weights):
+                if k > 0:
+                    total = scale(weights[k - 1] / weight, total)
+                total, memory = add_batch(n * len(weights) + k, theta, total, memory)
             mean = scale(weights[-1] / draw.batch, total)
             return moving._replace(th=rows(step(moving.th, mean, p, h), paths)), memory
 
-        return between_looks(setting, update, p, clock, bins, (beginning(th, trace), begin), trace)
+        return between_looks(setting, update, p, clock, bins, (beginning(th, trace), begin), trace, part)
 
     return run
 
@@ -112,7 +128,7 @@ def _minibatch(setting: Setting, step: Any, example_gradient: Any, draw: Draw) -
 @lru_cache(maxsize=64)
 def _adaptive(setting: Setting, step: Any, size: Any, columns: int) -> Any:
     @jax.jit
-    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any) -> Trace:
+    def run(th: Any, paths: Any, seed: Any, p: Any, h: Any, clock: Any, bins: Any, trace: Any, part: Any) -> Trace:
         count = len(paths)
 
         def longest(moving: Moving, t: Any) -> Any:

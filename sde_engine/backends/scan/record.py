@@ -38,8 +38,8 @@ class Setting(NamedTuple):
 
 
 def beginning(th: jax.Array, trace: Any) -> Moving:
-    """Return the start of a block."""
-    return Moving(tuple(th), jnp.ones(th.shape[1], dtype=bool), trace.diverged_at, tuple(trace.final), trace.exponent)
+    """Return the start of a part of a block."""
+    return Moving(tuple(th), jnp.isinf(trace.diverged_at), trace.diverged_at, tuple(trace.final), trace.exponent)
 
 
 def rows(components: Any, paths: Any) -> tuple[jax.Array, ...]:
@@ -59,8 +59,7 @@ def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock
     path = jnp.arange(len(moving.live))
     weight = jnp.where(t >= early, dt * moving.live, 0.0)
     window = jnp.clip(((t - early) / clock.window).astype(jnp.int64), 0, trace.weight.shape[0] - 1)
-    theta = moving.th[: setting.dim]
-    values = rows([formula(theta, p) for formula in setting.observables], path)
+    values = rows([formula(moving.th, p) for formula in setting.observables], path)
     recorded = weight > 0.0
     reference = [
         jnp.where(recorded & jnp.isnan(old), new, old) for old, new in zip(trace.reference, values, strict=True)
@@ -68,7 +67,7 @@ def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock
     d = [jnp.where(recorded, new - old, 0.0) for new, old in zip(values, reference, strict=True)]
     slots = [*d, *(d[k] * d[m] for k in range(len(d)) for m in range(k, len(d)))]
     if setting.symmetric_origin:
-        slots.append(log(square_norm(theta)) + 2.0 * LOG_RESCALE * moving.exponent)
+        slots.append(log(square_norm(moving.th[: setting.dim])) + 2.0 * LOG_RESCALE * moving.exponent)
     sums, histogram = trace.sums, trace.histogram
     for k, slot in enumerate(slots):
         sums = _added(sums, window, k, jnp.where(recorded, weight * slot, 0.0))
