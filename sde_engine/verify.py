@@ -175,6 +175,6 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
     )
     wrong = claim.hyper._replace(eta=(1.0 + RESOLUTION) * claim.hyper.eta)
     method: Any = law.routes[0].method
-    partner = stationary(model, wrong, method=method, dynamics=claim.dynamics)
+    partner = stationary(model, wrong, method=method, dynamics=claim.dynamics, observable=claim.observable)
     is_sharp = compared((partner, law.routes[-1])).agrees is False
     return Outcome(name, claim, law, law.agrees is True and law.resolution <= RESOLUTION and is_sharp, is_sharp)

@@ -211,8 +211,7 @@ def plot(
     from sde_engine.store import open_results
 
     found = open_results(results)
-    figure = drawn(found) or sheet(found, kind.value, observable, pairs(select, "--select"))
-    save_figure(figure, output)
+    save_figure(drawn(found) or sheet(found, kind.value, observable, pairs(select, "--select")), output)
     print(output)
 
 

@@ -66,9 +66,10 @@ def declared(model: Model, place: Support, found: Any, whose: str) -> Declared:
         found = {next(iter((*model.observables, *model.components))): found}
     missing = [name for name in place.every if name not in found]
     if missing:
+        known = f"known: {', '.join(found)}; ask for one of them, or " if found else ""
         raise Incompatible(
-            f"no closed form of the law of {', '.join(missing)} is known for {model.name!r} under {whose}; known: "
-            f"{', '.join(found) or 'none'}; use method='fokker_planck', 'transfer_operator' or 'ensemble'"
+            f"no closed form of the law of {', '.join(missing)} is known for {model.name!r} under {whose}; {known}use "
+            "method='fokker_planck', 'transfer_operator' or 'ensemble'"
         )
     if len(place.every) == 1 and not isinstance(found[place.every[0]], Known):
         law = found[place.every[0]]

@@ -82,8 +82,8 @@ def sampled(
     if any(name not in ranges for name in place.every):
         ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
     found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
-    rhat = max(float(found[f"{name}_rhat"]) for name in place.names)
-    ends = last_states(found, place.names, len(start))
+    rhat = max(float(found[f"{name}_rhat"]) for name in place.every)
+    ends = last_states(found, place.every, len(start))
     sets = sets_of_starts(ends) if rhat > _APART else []
     if len(sets) < 2:
         return (_law_of(job, start, found, ranges),)

@@ -29,8 +29,7 @@ def law_of(found: "StationaryLaw | xarray.Dataset") -> StationaryLaw:
     attrs = getattr(found, "attrs", {})
     if not all(key in attrs for key in (*WORDS, *FLAGS, *KINDS)):
         raise SpecError(
-            f"law is a {type(found).__name__} without a stationary law; what stationary() returns is accepted, or the "
-            "data set that open_results() reads from a law's file"
+            f"found is {found!r}; a law is accepted, as stationary(model, hyper) or open_results returns it"
         )
     names = {kind: json.loads(attrs[kind]) for kind in KINDS}
     every = [*names["routes"], *names["others"]]

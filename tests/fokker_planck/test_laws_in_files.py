@@ -64,7 +64,7 @@ def test_a_law_of_two_variables_is_drawn_from_its_file(tmp_path: Path) -> None:
 
 def test_what_is_no_law_is_refused(tmp_path: Path) -> None:
     for wrong in (5, sde.effective_potential(stationary(PLANE, HYPER)).drop_attrs()):
-        with pytest.raises(SpecError, match="is accepted, or the data set that open_results"):
+        with pytest.raises(SpecError, match="a law is accepted, as stationary"):
             sde.plot.law(wrong)
     save(sde.landscape(NOISY, HYPER, stationary(NOISY, HYPER)), tmp_path / "potential.h5")
     assert "entropic_loss" in sde.open_results(tmp_path / "potential.h5")
