@@ -42,7 +42,7 @@ def test_the_equation_of_the_polar_angle_has_the_closed_law(dimension: int, mu: 
 
 def test_all_routes_agree_on_a_sphere() -> None:
     euler = sde.Langevin("euler_maruyama", dt=0.01)
-    law = stationary(GAS, HYPER, method="all", dynamics=euler, seed=1, paths=1024, time=30.0)
+    law = stationary(GAS, HYPER, method="all", dynamics=euler, seed=1, paths=4096, time=60.0)
     assert [route.method for route in law.routes] == ["closed_form", "fokker_planck", "ensemble"]
     assert law.agrees, law.agreement
     energy, radius = law.routes[2].lines
