@@ -16,10 +16,10 @@ import numpy as np
 from scipy.stats import norm
 
 from sde_engine.backends.lanes.noise import fill_normals, fill_words
-from sde_engine.backends.lanes.primitives import ENTRY
 from sde_engine.backends.trace import LANES
 from sde_engine.rng import INCREMENT, normals_of, words_of
 
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}  # these loops allocate
 LAGS = 16
 OFFSETS = (1, 2, 4, 8, 16, 32, 64)  # between paths
 BINS_A_UNIT, EDGE = 64, 8
@@ -63,7 +63,7 @@ def _pairs() -> list[str]:
     return [f"correlation, {kind}" for kind in kinds] + [f"correlation of squares, {kind}" for kind in kinds]
 
 
-@numba.njit(**ENTRY)
+@numba.njit(**_OPTIONS)
 def _moments_and_counts(z: Any, words: Any, length: Any, first_stream: bool, tally: Tally) -> None:
     for q in range(4):
         row = z[LAGS + q]
@@ -87,7 +87,7 @@ def _moments_and_counts(z: Any, words: Any, length: Any, first_stream: bool, tal
     tally.numbers[0] += 4 * LANES
 
 
-@numba.njit(**ENTRY)
+@numba.njit(**_OPTIONS)
 def _products(z: Any, other: Any, offsets: Any, products: Any) -> None:
     half = products.shape[0] // 2
     lags = half - 1 - len(offsets)  # not the constant: unrolled loops take seconds to compile
@@ -113,7 +113,7 @@ def collect(source: Source) -> Callable[..., None]:
     """Return run(first_path, seed, first, count, tally): LANES paths, two streams, 4 * count numbers of each."""
     words_into, normals_into, offsets = source.words, source.normals, np.array(OFFSETS)
 
-    @numba.njit(**ENTRY)
+    @numba.njit(**_OPTIONS)
     def run(first_path: int, seed: Any, first: int, count: int, tally: Tally) -> None:
         z, words = np.zeros((2, LAGS + 4, LANES)), np.empty((4, LANES), np.uint64)
         length = np.ones(LANES, np.int64)
@@ -210,7 +210,7 @@ def _chi_square(name: str, counts: np.ndarray, expected: np.ndarray) -> Score:
 def _faulty(fault: Any, keyed: Any) -> Any:
     """Return a filler of words whose words went through `fault` and whose counters through `keyed`."""
 
-    @numba.njit(**ENTRY)
+    @numba.njit(**_OPTIONS)
     def words_into(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
         for j in range(LANES):
             path, key = np.uint64(first_path + j), np.uint64(keyed(counter))
@@ -221,7 +221,7 @@ def _faulty(fault: Any, keyed: Any) -> Any:
 
 
 def _normals_from(words_into: Any) -> Any:
-    @numba.njit(**ENTRY)
+    @numba.njit(**_OPTIONS)
     def normals_into(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
         words = np.empty((4, LANES), np.uint64)
         words_into(words, first_path, stream, counter, seed)
@@ -231,17 +231,17 @@ def _normals_from(words_into: Any) -> Any:
     return normals_into
 
 
-@numba.njit(**ENTRY)
+@numba.njit(**_OPTIONS)
 def _same(x: Any) -> Any:
     return x
 
 
-@numba.njit(**ENTRY)
+@numba.njit(**_OPTIONS)
 def _sixteen_bits(word: Any) -> Any:
     return word & np.uint64(0xFFFF0000)
 
 
-@numba.njit(**ENTRY)
+@numba.njit(**_OPTIONS)
 def _float_time(counter: Any) -> Any:
     """Return the counter that a time in single precision stands for, at steps of 1e-3."""
     return np.uint64(np.float64(np.float32(counter * 4e-3)) * 2.0**20)

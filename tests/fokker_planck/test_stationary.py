@@ -232,7 +232,7 @@ def test_laws_without_noise_or_confinement_are_refused_in_words(method: str) -> 
     table = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9))
     for name in ("linear_regression_1d", "two_layer_scalar"):
         model = sde.load_model(name, law="table", table=table)
-        with pytest.raises(Incompatible, match="batch of all 4 examples without replacement has temperature 0"):
+        with pytest.raises(Incompatible, match="batch of all 4 examples without replacement has no noise: T = 0"):
             asked(model, sde.Hyper(0.3, 4), dynamics=sde.Langevin(sampling="without_replacement"))
     with pytest.raises(Incompatible, match="diffusion is zero on the whole grid"):
         asked(sde.load_model("quadratic", covariance=0.0), sde.Hyper(0.2))

@@ -144,7 +144,7 @@ def test_a_checkpoint_knows_the_loss_the_law_and_the_observables_of_its_run(tmp_
 
     assert resumed().identical(resumed())
     for changed in ({"loss": 5.0}, {"law": 1.1}, {"observed": 2.0}):
-        with pytest.raises(StoreError, match="value at the start of .* is|data_sha256 is"):
+        with pytest.raises(StoreError, match="value at the start of .* was|data_sha256 was"):
             resumed(**changed)
 
 
