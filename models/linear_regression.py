@@ -167,9 +167,8 @@ def _drawn(spectrum: tuple[float, ...], target: Any, noise: Any) -> Model:
         raise SpecError(f"spectrum is {spectrum} and noise is {noise}; 1 to {_LARGEST} variances above 0, noise >= 0")
     if len(goal) != dim:
         raise SpecError(f"target has {len(goal)} numbers and spectrum {dim}; equal numbers, or one target for all")
-    data = linear_covariance.of_gaussian(spectrum, goal, spread * spread)
     params = Gaussian(spectrum, tuple(float(np.sqrt(a)) for a in spectrum), goal, spread)
-    return _model(data, params, gaussian_formulas(dim), dim + 1, Examples("normal", dim + 1))
+    return _model(dim, params, gaussian_formulas(dim), dim + 1, Examples("normal", dim + 1))
 
 
 def _from_table(rows: np.ndarray) -> Model:
@@ -182,16 +181,13 @@ def _from_table(rows: np.ndarray) -> Model:
         _tuples(data.fluctuations.transpose(1, 0, 2).reshape(dim * columns, dim + 1)),
         tuple(map(float, np.linalg.lstsq(rows[:, :-1], rows[:, -1], rcond=None)[0])),
     )
-    return _model(data, params, stored_formulas(dim, columns), columns, Examples("table", dim + 1, rows))
+    return _model(dim, params, stored_formulas(dim, columns), columns, Examples("table", dim + 1, rows))
 
 
-def _model(data: LinearData, params: Any, f: Formulas, columns: int, examples: Examples) -> Model:
-    def of_sgd(p: Any, hyper: Any, *settings: Any) -> Any:
-        return known(data, hyper, sgd_covariance(data, hyper, *settings))
-
+def _model(dim: int, params: Any, f: Formulas, columns: int, examples: Examples) -> Model:
     return Model(
         name="linear_regression",
-        components=tuple(f"v{i}" for i in range(len(data.signal))),
+        components=tuple(f"v{i}" for i in range(dim)),
         params=params,
         loss=f.loss,
         gradient=f.gradient,
@@ -202,12 +198,26 @@ def _model(data: LinearData, params: Any, f: Formulas, columns: int, examples: E
         example_gradient=f.example_gradient,
         starts=starts,
         closed_forms={
-            "covariance": lambda p, hyper: covariance(data, hyper),
-            "law": lambda p, hyper: known(data, hyper, covariance(data, hyper)),
+            "covariance": lambda p, hyper: covariance(data_of(p), hyper),
+            "law": lambda p, hyper: known(data_of(p), hyper, covariance(data_of(p), hyper)),
             "sgd_law": of_sgd,
             "gaussian_sgd_law": of_sgd,
         },
     )
+
+
+def data_of(p: Any) -> LinearData:
+    """Return the moments of the data on which everything in closed form depends."""
+    if isinstance(p, Gaussian):
+        return linear_covariance.of_gaussian(p.spectrum, p.target, p.noise**2)
+    dim = len(p.signal)
+    fluctuations = np.array(p.fluctuations).reshape(dim, -1, dim + 1).transpose(1, 0, 2)
+    return LinearData(np.array(p.hessian), np.array(p.signal), fluctuations, p.label_square)
+
+
+def of_sgd(p: Any, hyper: Any, *settings: Any) -> dict[str, Known]:
+    """Return what is known of discrete SGD: exact second moments."""
+    return known(data_of(p), hyper, sgd_covariance(data_of(p), hyper, *settings))
 
 
 def covariance(data: LinearData, hyper: Any) -> np.ndarray:

@@ -128,17 +128,33 @@ def _identity(
     """Return all that the paths depend on, as plain data."""
     from sde_engine.dynamics import to_spec
 
-    table = model.examples.table
+    examples, table = model.examples, model.examples.table
     return {
         "model": model.name,
         "parameters": model.params._asdict(),
-        "examples": None if table is None else store.digest(table),
+        "examples": [examples.kind, examples.draws, None if table is None else store.digest(table)],
+        "formulas": store.digest(_formula_values(model, run, points)),
         "dynamics": to_spec(dynamics),
         "hyper": hyper._asdict(),
         "run": vars(run) | {"histograms": [vars(histogram) for histogram in run.histograms]},
         "backend": backend,
         "starts": store.digest(points),
     }
+
+
+def _formula_values(model: Model, run: Run, points: np.ndarray) -> np.ndarray:
+    """Return what the formulas of a model give at the starts and beside them: a model that was edited is another one."""
+    theta = tuple(np.concatenate([points, 1.1 * points + 0.1]).T)
+    draw = tuple((0.7, -0.4, 0.3)[k % 3] for k in range(model.examples.draws))
+    seen = [model.observable(name).formula for name in (*model.observables, *model.components)]
+    with np.errstate(all="ignore"):
+        values = [
+            *model.gradient(theta, model.params),
+            *(entry for row in model.noise_factor(theta, model.params) for entry in row),
+            *model.example_gradient(theta, draw, model.params),
+            *(formula(theta, model.params) for formula in seen),
+        ]
+    return np.array([np.broadcast_to(np.asarray(value, dtype=float), theta[0].shape) for value in values])
 
 
 def _mapped(function: Callable[[int], int], items: Sequence[int], threads: int, kept: Kept) -> Iterator[int]:

@@ -58,6 +58,10 @@ def effective_potential(law: Any) -> "xarray.Dataset":
     data = getattr(law, "dataset", law)
     if not isinstance(data, xarray.Dataset):
         raise SpecError(f"law is {law!r}; a law is accepted, as stationary(model, hyper) or open_results returns it")
+    if "temperature" not in data.attrs:
+        raise SpecError(
+            "the data set states no temperature; give a law, as stationary(model, hyper) or open_results returns it"
+        )
     if "density" not in data:
         raise Incompatible(
             f"the law {data.attrs.get('label', '')!r} has no density: it is a point mass, or has "

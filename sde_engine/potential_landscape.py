@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from sde_engine.entropic import entropic_loss
 from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.fokker_planck import meridian
 from sde_engine.kernel import Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
@@ -46,28 +47,31 @@ def landscape(
     model = formulas(model, "this landscape")
     effective = effective_potential(law)
     about = effective.attrs
-    _refuse_another(model, hyper, about)
+    _refuse_another(model, check_hyper(hyper), about)
     dims = tuple(str(name) for name in effective["potential"].dims)
-    place = next(
-        (one for one in supports(model, hyper, dims[0]) if one.label == about["label"].split(" class ")[0]), None
-    )
+    label = str(about["label"])  # of a place, or of one of several laws there
+    place = next((one for one in supports(model, hyper, dims[0]) if label.startswith(one.label)), None)
     if place is None:
         raise Incompatible(
             f"{about['label']!r} is no place where {model.name!r} comes to rest; give a law of this model"
         )
     points = _points(model, place, [effective[name].values for name in dims])
-    settings = {name: about[name] for name in ("sampling", "momentum", "preconditioner") if name in about}
-    known = profile(model, hyper, points, **(settings | as_entropic_loss))
+    known = profile(model, hyper, points, **(_settings(about) | as_entropic_loss))
     for name in ("loss", "loss_with_decay", "entropic_loss"):
         effective[name] = (dims, known[name].values, known[name].attrs)
     return effective
+
+
+def _settings(about: dict[str, Any]) -> dict[str, Any]:
+    """Return what the dynamics of a law say of the entropic loss."""
+    return {name: about[name] for name in ("sampling", "momentum", "preconditioner") if name in about}
 
 
 def _refuse_another(model: Model, hyper: Hyper, about: dict[str, Any]) -> None:
     of = Hyper(*(about[name] for name in Hyper._fields))
     if (about["model"], of) != (model.name, check_hyper(hyper)):
         raise Incompatible(
-            f"the law is that of {about['model']!r} at {of}, but the landscape of {model.name!r} at {hyper} was asked for; "
+            f"the law is that of {about['model']!r} at {of}, but {model.name!r} at {hyper} was asked for; "
             "give a law of this model at these hyperparameters"
         )
 
@@ -85,6 +89,11 @@ def lowest(data: "xarray.Dataset") -> dict[str, dict[str, float]]:
 
 def _points(model: Model, place: Support, axes: list[NDArray]) -> NDArray:
     """Return the parameters (d, ...) at which the variables of the law have these values."""
+    if place.radius is not None:
+        s = np.linspace(0.0, np.pi, _FINE)
+        values = place.values(model, s)
+        order = np.argsort(values)
+        return np.array(meridian(place.radius, np.interp(axes[0], values[order], s[order]), model.dim))
     if place.direction is None:
         return np.array(np.meshgrid(*axes, indexing="ij"))
     v: Any = axes[0]
@@ -110,12 +119,12 @@ def profile(
     theta : (d, n) points of a curve, or (d, n, m) of a plane, ...
     law : of this model, with a density: adds its effective potential -T ln p as `potential`, with `potential_error`, at
         the values that its variables have at the points; straight between those where it is known, NaN beyond them
-    as_entropic_loss : keyword arguments of `entropic_loss`
+    as_entropic_loss : keyword arguments of `entropic_loss`; those of the law's dynamics if one is given
 
     Raises
     ------
-    SpecError : points of another shape, or a law of other variables
-    Incompatible : a network, or a law without a density
+    SpecError : points of another shape
+    Incompatible : a network, a law without a density, or one of another model or other hyperparameters
     """
     import xarray
 
@@ -123,6 +132,10 @@ def profile(
     points, hyper = numbers_of("theta", theta, f"an array of {model.dim} components"), check_hyper(hyper)
     if points.ndim < 2 or points.shape[0] != model.dim:
         raise SpecError(f"theta has shape {points.shape}; ({model.dim}, n) or ({model.dim}, n, m, ...) is accepted")
+    effective = None if law is None else effective_potential(law)
+    if effective is not None:
+        _refuse_another(model, hyper, effective.attrs)
+        as_entropic_loss = _settings(effective.attrs) | as_entropic_loss
     dims = ("s",) if points.ndim == 2 else tuple(f"s{k}" for k in range(points.ndim - 1))
     loss = np.broadcast_to(model.loss(tuple(points), model.params), points.shape[1:])
     decay = 0.5 * hyper.weight_decay * np.sum(points**2, axis=0)
@@ -135,14 +148,15 @@ def profile(
     }
     attrs = {"model": model.name, **hyper._asdict()}
     found = xarray.Dataset(data, coords={"component": list(model.components)}, attrs=attrs)
-    return found if law is None else found.assign(_along(model, points, dims, law))
+    return found if effective is None else found.assign(_along(model, points, dims, effective))
 
 
-def _along(model: Model, points: NDArray, dims: tuple[str, ...], law: Any) -> "dict[str, xarray.DataArray]":
-    """Return the effective potential of a law and its error at points (d, ...)."""
+def _along(
+    model: Model, points: NDArray, dims: tuple[str, ...], effective: "xarray.Dataset"
+) -> "dict[str, xarray.DataArray]":
+    """Return an effective potential and its error at points (d, ...)."""
     import xarray
 
-    effective = effective_potential(law)
     at = {}
     for name in map(str, effective["potential"].dims):
         values = model.observable(name).formula(tuple(points), model.params) + np.zeros(points.shape[1:])
@@ -176,7 +190,7 @@ def _tangent(model: Model, symmetry: str | ArrayLike) -> Any:
         if symmetry not in model.symmetries:
             raise SpecError(unknown(f"symmetry of {model.name}", symmetry, model.symmetries))
         return model.symmetries[symmetry]
-    matrix = np.asarray(symmetry, dtype=float)
+    matrix = numbers_of("symmetry", symmetry, f"a name or a matrix of shape ({model.dim}, {model.dim})")
     if matrix.shape != (model.dim, model.dim):
         raise SpecError(f"symmetry has shape {matrix.shape}; a name or a matrix ({model.dim}, {model.dim}) is accepted")
     return lambda theta, p: matrix @ np.array(theta)

@@ -23,6 +23,7 @@ from jax.flatten_util import ravel_pytree
 from scipy.linalg import expm
 
 from sde_engine.errors import SpecError
+from sde_engine.values import numbers_of
 
 Form = Callable[[Any], Any]
 
@@ -92,8 +93,9 @@ def stretching(name: str, generator: Any) -> Symmetry:
     ------
     SpecError : a matrix that is not symmetric; its orbit has no quadratic charge
     """
-    matrix = np.asarray(generator, dtype=float)
-    if matrix.ndim != 2 or not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-9 * np.abs(matrix).max(initial=0.0)):
+    matrix = numbers_of("generator", generator, "a symmetric matrix")
+    is_square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    if not is_square or not np.allclose(matrix, matrix.T, rtol=0.0, atol=1e-9 * np.abs(matrix).max(initial=0.0)):
         raise SpecError(f"the generator of {name!r} has shape {matrix.shape}; a symmetric matrix is accepted")
     mu, vectors = np.linalg.eigh(matrix)
 

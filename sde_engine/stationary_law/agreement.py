@@ -97,6 +97,8 @@ def _differences(a: Line, b: Line, gap: float) -> list[str]:
         error = float(np.hypot(getattr(a, f"{name}_error"), getattr(b, f"{name}_error")))
         if abs(x - y) > SIGMAS * error + _ROUNDING * (abs(x) + abs(y)):
             found.append(f"the {name} of {a.name} ({x:.6g} and {y:.6g}, error {error:.2g})")
+    if a.variance == 0.0 or b.variance == 0.0:  # every quantile of a number that does not fluctuate is its mean
+        return found
     width = max(_range(a)[0], _range(b)[0])
     errors = np.hypot(a.quantile_errors, b.quantile_errors)
     off = np.abs(a.quantiles - b.quantiles) > SIGMAS * errors + 1e-4 * width

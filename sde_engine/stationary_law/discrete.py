@@ -20,7 +20,7 @@ def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Supp
     maker = model.closed_forms.get(f"{dynamics.kind}_law")
     if maker is None or sampling == "epoch":
         raise Incompatible(
-            f"no closed form of the law of {', '.join(place.names)} is known for {model.name!r} under {dynamics.kind!r} "
+            f"no closed form of the law of {', '.join(place.every)} is known for {model.name!r} under {dynamics.kind!r} "
             "with this sampling; use method='transfer_operator' or 'ensemble'"
         )
     share = sampling_factor(sampling, hyper.batch, model.examples.size)

@@ -82,13 +82,14 @@ def sampled(
     if any(name not in ranges for name in place.every):
         ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
     found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
-    rhat = max(float(found[f"{name}_rhat"]) for name in place.every)
-    ends = last_states(found, place.every, len(start))
+    moving = place.names or place.every  # what does not fluctuate tells no sets apart
+    rhat = max(float(found[f"{name}_rhat"]) for name in moving)
+    ends = last_states(found, moving, len(start))
     sets = sets_of_starts(ends) if rhat > _APART else []
     if len(sets) < 2:
         return (_law_of(job, start, found, ranges),)
     return tuple(
-        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, left(ends[0], sets), strict=True)
+        _metastable(job, start[chosen], rhat, share) for chosen, share in zip(sets, left(ends, sets), strict=True)
     )
 
 
@@ -100,7 +101,7 @@ def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> Stationa
     label = f"{job.place.label} from {points}, metastable".strip()
     reason = f"paths from other starts stay elsewhere until t = {job.run.time:g} (R-hat {rhat:.2f} over all starts)"
     verdict = law.verdict + (f"; {left:.1%} of the paths end among those of other starts" if left else "")
-    rate = -np.log1p(-left) / job.run.time if left else np.nan
+    rate = -np.log1p(-left) / job.run.time if 0.0 < left < 1.0 else np.nan
     dataset = law.dataset.assign_attrs(label=label, reason=reason, verdict=verdict)
     return replace(
         law,

@@ -17,11 +17,21 @@ def last_states(found: Any, names: tuple[str, ...], starts: int) -> list[list[ND
     return [[part[np.isfinite(part)] for part in (final[k::starts] for k in range(starts))] for final in finals]
 
 
-def left(ends: list[NDArray], sets: list[list[int]]) -> list[float]:
-    """Return by set of starts the share of paths that end nearer to the middle of the paths of another one."""
-    parts = [np.concatenate([ends[k] for k in chosen]) for chosen in sets]
-    middles = np.array([np.median(part) for part in parts])
-    return [float(np.mean(np.argmin(np.abs(part[:, None] - middles), axis=1) != k)) for k, part in enumerate(parts)]
+def left(ends: list[list[NDArray]], sets: list[list[int]]) -> list[float]:
+    """Return by set of starts the share of paths that end nearer to the middle of another set's than to their own's.
+
+    Distances are counted in the widths of each set, between the quartiles, and added up over the variables.
+    """
+    away = []
+    for k in range(len(sets)):
+        square: Any = 0.0
+        for finals in ends:
+            parts = [np.concatenate([finals[j] for j in chosen]) for chosen in sets]
+            quartiles = np.array([np.quantile(part, (0.25, 0.5, 0.75)) for part in parts])
+            widths = np.maximum(quartiles[:, 2] - quartiles[:, 0], 1e-12 * np.abs(quartiles[:, 1]) + 1e-300)
+            square = square + ((parts[k][:, None] - quartiles[:, 1]) / widths) ** 2
+        away.append(float(np.mean(np.argmin(square, axis=1) != k)))
+    return away
 
 
 def sets_of_starts(ends: list[list[NDArray]]) -> list[list[int]]:

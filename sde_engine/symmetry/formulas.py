@@ -52,12 +52,12 @@ def chosen(model: Model, symmetry: Any) -> dict[str, NDArray]:
         if symmetry not in known:
             raise SpecError(unknown(f"symmetry of {model.name} with a charge", symmetry, known))
         return {symmetry: known[symmetry]}
-    matrix = np.asarray(symmetry)
-    if matrix.shape != (model.dim, model.dim) or matrix.dtype.kind not in "if" or not np.array_equal(matrix, matrix.T):
+    matrix = numbers_of("symmetry", symmetry, f"a name or a symmetric matrix of shape ({model.dim}, {model.dim})")
+    if matrix.shape != (model.dim, model.dim) or not np.array_equal(matrix, matrix.T):
         raise SpecError(
             f"symmetry is {symmetry!r}; a name or a symmetric matrix of shape ({model.dim}, {model.dim}) is accepted"
         )
-    return {"given": matrix.astype(float)}
+    return {"given": matrix}
 
 
 def charges(model: Model, theta: ArrayLike, symmetry: Any = None) -> dict[str, NDArray]:

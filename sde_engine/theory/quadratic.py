@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import expm, solve_discrete_lyapunov
 
 from sde_engine.errors import SpecError
+from sde_engine.values import numbers_of
 
 
 def _matrix(value: ArrayLike, name: str) -> NDArray:
@@ -178,7 +179,10 @@ def relaxation_spectrum(drift: ArrayLike, number: int = 4) -> NDArray:
     ----------
     Metafune, G., Pallara, D. and Priola, E. (2002). J. Funct. Anal. 196, 40-60.
     """
-    rates = np.linalg.eigvals(_matrix(drift, "the drift")).astype(complex)
+    matrix = _matrix(numbers_of("drift", drift, "a square matrix or a number"), "the drift")
+    if not np.isfinite(matrix).all():
+        raise SpecError(f"drift has entries from {np.min(matrix)} to {np.max(matrix)}; finite ones are accepted")
+    rates = np.linalg.eigvals(matrix).astype(complex)
     if rates.real.min() <= 0.0:
         raise SpecError(
             f"no stationary law: an eigenvalue of the drift is {rates[rates.real.argmin()]:.6g}; real parts above 0 are accepted"

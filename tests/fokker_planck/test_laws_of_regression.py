@@ -1,5 +1,6 @@
 """Linear regression in d dimensions through `stationary`: moments by closed form, the plane by Fokker-Planck, SGD by runs."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -78,3 +79,10 @@ def test_sgd_and_gaussian_sgd_have_the_same_exact_moments_and_runs_have_them() -
         [line.variance for line in stationary(PLANE, plain, dynamics=d).lines] for d in (sde.Sgd(), sde.GaussianSgd())
     ]
     assert variances[0] == pytest.approx(variances[1], rel=1e-13)
+
+
+def test_the_closed_moments_are_those_of_the_parameters_of_the_model() -> None:
+    """Changed parameters change the law: label noise s^2 scales the variance of a bowl without a signal to fit."""
+    noisy = replace(PLANE, params=PLANE.params._replace(noise=2.0 * PLANE.params.noise))
+    ratio = stationary(noisy, sde.Hyper(0.2)).lines[0].variance / stationary(PLANE, sde.Hyper(0.2)).lines[0].variance
+    assert ratio == pytest.approx(4.0, rel=1e-9)

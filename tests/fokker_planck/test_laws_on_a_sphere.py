@@ -137,3 +137,15 @@ def test_a_sphere_that_is_no_place_of_rest_is_refused_in_words(changed: Any, hyp
 def test_a_radius_that_grows_for_ever_has_no_closed_law() -> None:
     with pytest.raises(SpecError, match="without weight decay .theta. grows for ever"):
         stationary(GAS, sde.Hyper(0.2))
+
+
+def test_a_landscape_over_the_energy_is_the_energy() -> None:
+    found = sde.landscape(GAS, HYPER, stationary(GAS, HYPER, method="fokker_planck"))
+    assert np.abs(found["loss"] - found["energy"]).max() < 1e-6
+
+
+def test_starts_that_lie_on_either_side_of_one_sphere_have_one_law() -> None:
+    """A radius that is still on its way has hardly any spread, and must not tell the starts apart."""
+    law = stationary(GAS, sde.Hyper(0.05, 1, 0.02), method="ensemble", seed=1, paths=128, time=40.0)
+    assert "metastable" not in law.label
+    assert "starts are not forgotten" in law.verdict

@@ -163,3 +163,5 @@ def test_the_potential_of_a_law_along_a_curve_is_that_of_its_density_there() -> 
     assert np.abs(found - 1.02 * exact).max() > 5e-3 * exact.max()
     far = sde.profile(model, hyper, 100.0 * curve, law=law)
     assert np.isnan(far["potential"]).all()
+    with pytest.raises(Incompatible, match="was asked for; give a law of this model"):
+        sde.profile(model, sde.Hyper(0.3), curve, law=law)

@@ -1,5 +1,6 @@
 """A run that was stopped goes on with the blocks of paths that are missing, to the same bits; a solver is refined."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from sde_engine.dynamics.sgd import Sgd
 from sde_engine.ensemble import simulate
 from sde_engine.errors import CorruptData, StoreError
 from sde_engine.kernel import Hyper
+from sde_engine.model import Observable
 
 COIN, BOWL = load_model("two_layer_scalar"), load_model("quadratic", hessian=1.0, covariance=1.0)
 RUN: dict[str, Any] = {"paths": 600, "seed": 3, "updates": 40}
@@ -70,3 +72,15 @@ def test_a_tolerance_halves_the_step_until_the_solver_is_below_the_statistics() 
     assert abs(float(fine.x0_variance_solver_error)) <= error * 1.001
     assert fine.attrs["refined"] == 1
     assert fine.attrs["dt"] < 0.4
+
+
+def test_a_checkpoint_of_other_formulas_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    """A model that its author has edited, or whose examples are of another kind, is another model."""
+    file, run = tmp_path / "run.npz", {"paths": 64, "seed": 1, "updates": 8}
+    simulate(BOWL, Sgd(), Hyper(0.2), checkpoint=file, **run)
+    shifted = replace(BOWL, observables={"x": Observable(lambda theta, p: theta[0] + 5.0, "x, shifted")})
+    coin = load_model("quadratic", hessian=1.0, covariance=1.0, noise="sign")
+    steeper = replace(BOWL, gradient=lambda theta, p: (2.0 * theta[0],))
+    for model, what in ((shifted, "formulas was"), (coin, "examples was"), (steeper, "formulas was")):
+        with pytest.raises(StoreError, match=what):
+            simulate(model, Sgd(), Hyper(0.2), checkpoint=file, **run)

@@ -41,7 +41,6 @@ CASES: list[tuple[str, Any, Any, Hyper]] = [
     ("numpy", Sgd("epoch", 0.5), STORED, USUAL),
     ("numba", EULER, COIN, COLLAPSING),
     ("numba", Sgd(), COIN, USUAL),  # signs, 128 from a counter
-    ("numba", Sgd("epoch"), STORED, USUAL),  # an order that is drawn once an epoch
     ("jax", EULER, WELL, USUAL),
 ]
 
