@@ -15,15 +15,10 @@ from sde_engine.theory import linear_covariance as linear
 PLANE = sde.load_model("linear_regression", spectrum=(1.0, 0.4), target=(1.0, -0.5))
 
 
-@pytest.mark.parametrize(
-    ("model", "hyper"),
-    [
-        (PLANE, sde.Hyper(0.2, 1, 0.1)),
-        (sde.load_model("linear_regression", law="diabetes", features=("bmi", "bp")), sde.Hyper(0.3, 2)),
-    ],
-    ids=["gaussian", "diabetes"],
-)
-def test_the_equation_in_the_plane_has_the_closed_moments_for_all_its_tails(model: Any, hyper: sde.Hyper) -> None:
+def test_the_equation_in_the_plane_has_the_closed_moments_for_all_its_tails() -> None:
+    """On real data; `verify` has the same for Gaussian inputs."""
+    model = sde.load_model("linear_regression", law="diabetes", features=("bmi", "bp"))
+    hyper = sde.Hyper(0.3, 2)
     solved = stationary(model, hyper, method="fokker_planck", cells=128)
     exact = stationary(model, hyper)
     for a, b in zip(solved.lines, exact.lines, strict=True):
