@@ -18,6 +18,7 @@ from typing import IO
 
 import numpy as np
 
+from sde_engine.backends.lanes.compiled import entered
 from sde_engine.backends.trace import LANES
 from sde_engine.bench.noise_statistics import ENGINE, LAGS, Score, Source, Tally, collect, failed, partners, scores
 from sde_engine.rng import INCREMENT, words_of
@@ -39,14 +40,14 @@ def stream(source: Source, order: str, out: IO[bytes]) -> None:
     """Write 32-bit words until nobody reads them."""
     chunk = 1024
     words, block = np.empty((4, LANES), np.uint64), np.empty((chunk, 4, LANES), np.uint32)
-    counter = source.start
+    counter, words_into = source.start, entered(source.words)
     while True:
         if order == "path" and source is ENGINE:
             quads = words_of(np.uint64(0), np.uint64(INCREMENT), np.uint64(counter) + _RAMP, np.uint64(1))
             bits, counter = np.stack(quads, axis=1).astype(np.uint32), counter + len(_RAMP)
         else:
             for k in range(chunk):
-                source.words(words, 0, INCREMENT, counter + k, np.uint64(1))
+                words_into(words, 0, INCREMENT, counter + k, np.uint64(1))
                 block[k] = words
             bits, counter = block, counter + chunk
         try:
