@@ -9,9 +9,11 @@ import pytest
 import xarray
 
 from sde_engine import cli, verify
+from sde_engine.cli import laws
 from sde_engine.discovery import list_models
 from sde_engine.kernel import Hyper
-from sde_engine.stationary_law import compared, stationary
+from sde_engine.plot.law import STYLES
+from sde_engine.stationary_law import METHODS, StationaryLaw, compared, stationary
 
 ETA = ["--eta", "0.3"]
 
@@ -126,3 +128,10 @@ def test_the_help_of_every_law_command_has_an_example(command: Any) -> None:
         code, out, _ = command(name, "--help")
         assert code == 0
         assert f"Example: sde-engine {name}" in " ".join(out.split())
+
+
+def test_every_route_to_a_law_is_described_offered_and_drawn() -> None:
+    assert tuple(laws.Route) == METHODS
+    for method in METHODS[:-1]:
+        assert f'"{method}"' in str(StationaryLaw.__doc__)
+        assert method in STYLES
