@@ -3,8 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
+
 from sde_engine.errors import StoreError
 from sde_engine.store.atomic import reason, replacing
+from sde_engine.store.digest import CONTENT, content_digest, seal
 from sde_engine.store.provenance import DATASET, SCHEMA_VERSION
 
 if TYPE_CHECKING:
@@ -28,12 +31,15 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def save(results: "xarray.Dataset", path: Path) -> None:
-    """Write the data set, compressed and checksummed, by an atomic rename."""
+    """Write the data set, compressed, checksummed and sealed with its digests, by an atomic rename."""
     options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
     results = results.assign_attrs(schema_name=DATASET, schema_version=SCHEMA_VERSION)
     encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
     try:
         with replacing(path) as temporary:
             results.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            with h5py.File(temporary, "r+") as file:
+                file.attrs[CONTENT] = content_digest(file)
+                seal(file)
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error
