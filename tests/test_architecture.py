@@ -192,7 +192,7 @@ def test_the_public_names_are_there_and_a_type_checker_sees_the_same() -> None:
 def test_the_names_that_the_readme_uses_are_public() -> None:
     """Also the conformance suite, which it recommends for a model of one's own."""
     named = set(re.findall(r"\bsde\.(\w+)", (ROOT / "README.md").read_text())) | {"testing"}
-    assert len(named) > 30
+    assert len(named) > 20
     assert not [name for name in sorted(named) if sde_engine.__getattr__(name) is None]
 
 
