@@ -223,6 +223,8 @@ def _run(
 
 def main() -> None:
     """Run the command line; errors that the user can mend end in one sentence and their exit code."""
+    if "" not in sys.path:  # as under python -m: a model of one's own is found in the folder where one works
+        sys.path.append("")
     try:
         app()
     except SdeEngineError as error:

@@ -80,7 +80,6 @@ def inspect(path: str | Path) -> dict[str, Any]:
         axes = list(json.loads(_document(file, "axes")))
         flags = file["status"][...].reshape(-1).tolist() if "status" in file else []
         names = [name for name in file if name != PROVENANCE and not file[name].is_scale]
-        attributes = {name: _plain(value) for name, value in file.attrs.items() if name not in ("axes", "cpu_features")}
         return {
             "file": path.name,
             "state": "finished",
@@ -89,7 +88,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
             "variables": {name: _labels(file[name]) for name in names},
             "status": {name: flags.count(flag) for flag, name in enumerate(STATUS) if flag in flags},
             "converged": int(np.count_nonzero(file["converged"][...])) if "converged" in file else None,
-            "attributes": attributes,
+            "attributes": _attributes(file),
         }
 
 
@@ -102,7 +101,7 @@ def _single(path: Path) -> dict[str, Any]:
         "state": "finished",
         "axes": sizes | {name: _plain(data[name].values) for name in named},
         "variables": {str(name): _labels(data[name]) for name in data.data_vars},
-        "attributes": {str(name): _plain(value) for name, value in data.attrs.items()},
+        "attributes": _attributes(data),
     }
 
 
@@ -185,6 +184,10 @@ def _damaged(path: Path) -> CorruptData:
 
 def _document(file: Any, name: str) -> str:
     return str(file[PROVENANCE][name].asstr()[()])
+
+
+def _attributes(data: Any) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in data.attrs.items() if name not in ("axes", "cpu_features")}
 
 
 def _labels(data: Any) -> dict[str, Any]:

@@ -112,6 +112,15 @@ def test_a_wrong_run_is_one_sentence_exit_code_2_and_no_file(command, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_is_found_in_the_folder_where_one_works(command, tmp_path):
+    source = Path(__file__).parents[1] / "conformance" / "outside_model.py"
+    (tmp_path / "only_here.py").write_text(source.read_text())
+    code, _, err = command("simulate", "only_here:MODEL", *RUN, "--paths", "0")
+    assert code == 2
+    assert "paths" in err
+    assert "cannot import" in command("simulate", "not_even_here:MODEL", *RUN)[2]
+
+
 BAD_TABLES = {
     "one column": ("x\n1\n2\n", "two numbers"),
     "not a number": ("1,2\n3,four\n", "data row 2"),
@@ -180,6 +189,7 @@ def test_a_run_is_inspected_and_drawn_by_its_first_observable(command, tmp_path)
     found = json.loads(out)
     assert found["axes"] == {"dynamics": ["sgd"], "path": "128 points"}
     assert found["results"]["sgd"]["x0_variance"] > 0.0
+    assert found["attributes"].keys() >= {"softwareVersion", "git_commit", "created_at", "algorithm", "seed"}
     assert "variance of x0" in command("inspect", "run.h5")[1]
 
 
