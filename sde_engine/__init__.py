@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sde_engine import fokker_planck as fokker_planck
     from sde_engine import plot as plot
     from sde_engine import symmetry as symmetry
+    from sde_engine import testing as testing
     from sde_engine.discovery import list_models as list_models
     from sde_engine.discovery import load_model as load_model
     from sde_engine.dynamics.entropic_flow import EntropicFlow as EntropicFlow
@@ -110,6 +111,7 @@ _ROOMS = {
     "plot": "plot",
     "sharpness": "network.sharpness",
     "symmetry": "symmetry",
+    "testing": "testing",
 }
 
 __all__ = sorted([*_HOME, *_ROOMS])

@@ -1,4 +1,8 @@
-"""The one convention of the engine, as it is written into every result."""
+"""The one convention of the engine, as it is written into every result, and the version of its numbers."""
+
+ALGORITHM = "4"
+"""Raised with every change of the noise, a step or a statistic that changes a result: what another version has begun, a
+sweep or a checkpoint, is refused."""
 
 CONVENTIONS = {
     "update_rule": "theta' = theta - eta * (g_B + weight_decay * theta)",

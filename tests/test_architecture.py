@@ -190,6 +190,13 @@ def test_the_public_names_are_there_and_a_type_checker_sees_the_same() -> None:
         sde_engine.simulat  # noqa: B018
 
 
+def test_the_names_that_the_readme_uses_are_public() -> None:
+    """Also the conformance suite, which it recommends for a model of one's own."""
+    named = set(re.findall(r"\bsde\.(\w+)", (ROOT / "README.md").read_text())) | {"testing"}
+    assert len(named) > 20
+    assert not [name for name in sorted(named) if sde_engine.__getattr__(name) is None]
+
+
 def tracked() -> list[Path]:
     """Return the files that are or would be committed."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]

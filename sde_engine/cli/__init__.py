@@ -5,13 +5,12 @@ Exit codes: 0 done, 1 a bug of ours, 2 bad input, 3 some cells failed, 4 stopped
 
 import json
 import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from sde_engine.cli import laws, timings
+from sde_engine.cli import files, laws, timings
 from sde_engine.cli.options import (
     MOVERS,
     Batch,
@@ -30,16 +29,12 @@ from sde_engine.cli.options import (
     Updates,
 )
 from sde_engine.cli.text import (
-    labelled,
     loaded,
     mover,
     new_table,
     numbers,
-    pairs,
     reporter,
-    save_figure,
     show,
-    shown,
     statistics,
 )
 from sde_engine.errors import SdeEngineError
@@ -51,16 +46,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="SGD as a Langevin equation with state-dependent noise, beside SGD itself.",
 )
-for command in (laws.stationary, laws.potential, laws.verify, timings.bench):
+for command in (laws.stationary, laws.potential, laws.verify, timings.bench, files.plot, files.inspect):
     app.command()(command)
-
-
-class Picture(StrEnum):
-    """What `plot` can draw of a sweep."""
-
-    phase = "phase"
-    comparison = "comparison"
-    fluctuations = "fluctuations"
 
 
 @app.command()
@@ -192,58 +179,6 @@ def sweep(
         raise typer.Exit(3)
 
 
-@app.command()
-def plot(
-    results: Annotated[Path, typer.Argument(help="A finished sweep, a stationary law or its potentials.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write (.png, .pdf, .svg).")],
-    kind: Annotated[Picture, typer.Option(help="What to draw.")] = Picture.phase,
-    observable: Annotated[str, typer.Option(help="Which observable.")] = "v",
-    select: Annotated[
-        list[str] | None, typer.Option(metavar="AXIS=VALUE", help="Cut of the grid; nearest cell.")
-    ] = None,
-) -> None:
-    """Draw a finished sweep, or what `stationary -o` and `potential -o` have written.
-
-    Example: sde-engine plot data/out/demo.h5 -o phase.png --select feature=bmi --select weight_decay=0
-    """
-    from sde_engine.cli.laws import drawn
-    from sde_engine.plot.sheet import sheet
-    from sde_engine.store import open_results
-
-    found = open_results(results)
-    save_figure(drawn(found) or sheet(found, kind.value, observable, pairs(select, "--select")), output)
-    print(output)
-
-
-@app.command()
-def inspect(
-    results: Annotated[Path, typer.Argument(help="A result, or one that is not finished.")],
-    check: Annotated[
-        bool, typer.Option("--check", help="Read every byte and compare digests; exit 5 if damaged.")
-    ] = False,
-    as_json: Json = False,
-) -> None:
-    """Say what is in a result: axes, variables, status of the cells, provenance.
-
-    Example: sde-engine inspect data/out/demo.h5 --check
-    """
-    from sde_engine.store import check as check_file
-    from sde_engine.store import inspect as inspect_file
-
-    found = inspect_file(results)
-    if check:
-        found["content_sha256"] = check_file(results)
-    if as_json:
-        print(json.dumps(found, default=str))
-        return
-    table = new_table(str(found.pop("file")), "what", "value")
-    if "variables" in found:
-        found["variables"] = {name: labelled(words) for name, words in found["variables"].items()}
-    for key, value in found.items():
-        table.add_row(key, shown(value))
-    show(table)
-
-
 def _run(
     dynamics: list[str],
     name: str,
@@ -288,6 +223,8 @@ def _run(
 
 def main() -> None:
     """Run the command line; errors that the user can mend end in one sentence and their exit code."""
+    if "" not in sys.path:  # as under python -m: a model of one's own is found in the folder where one works
+        sys.path.append("")
     try:
         app()
     except SdeEngineError as error:

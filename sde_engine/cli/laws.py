@@ -92,7 +92,10 @@ def stationary(
         seed=seed,
         threads=threads,
     )
-    _print_law(law, f"{found_model.name}: T = {law.dataset.attrs['temperature']:.4g}", as_json)
+    if as_json:
+        print(json.dumps(plain(law)))
+    else:
+        print_law(law)
     if output is not None:
         law.to_hdf5(output)
     if plot is not None:
@@ -101,11 +104,15 @@ def stationary(
         save_figure(draw(law).figure, plot)
 
 
-def _print_law(law: Any, title: str, as_json: bool) -> None:
-    rows = law_rows(law)
-    if as_json:
-        print(json.dumps(_agreement(law) | {"laws": rows}))
-        return
+def plain(law: Any) -> dict[str, Any]:
+    """Return what a law and its routes say as plain values for JSON."""
+    return _agreement(law) | {"laws": law_rows(law)}
+
+
+def print_law(law: Any) -> None:
+    """Print what a law and its routes say: moments with errors, and verdicts."""
+    rows, attributes = law_rows(law), law.dataset.attrs
+    title = f"{attributes['model']}: T = {attributes['temperature']:.4g}"
     table = new_table(title, "route", "law", "", "mean", "variance")
     for row in rows:
         mean, variance = (with_error(row[name], row[f"{name}_error"]) for name in ("mean", "variance"))
@@ -181,22 +188,14 @@ def potential(
     if output is not None:
         save(data, output)
     if plot is not None:
-        save_figure(_potentials(data), plot)
+        save_figure(potentials(data), plot)
 
 
 _WORDS = {"loss_with_decay": "loss", "entropic_loss": "entropic loss", "potential": "-T ln p"}
 
 
-def drawn(data: Any) -> Any:
-    """Return a figure of a law or of its potentials as they are read from a file, None of anything else."""
-    from sde_engine.plot.law import law as draw
-
-    if "potential" in data:
-        return _potentials(data)
-    return draw(data).figure if "is_point_mass" in data.attrs else None
-
-
-def _potentials(data: Any) -> Any:
+def potentials(data: Any) -> Any:
+    """Return a figure of the data set that `landscape` makes."""
     from sde_engine.plot.potential import potential as draw
 
     x = data[str(data["potential"].dims[0])].values
@@ -232,8 +231,7 @@ def verify(
                 "claim": name,
                 "holds": outcome.holds,
                 "is_sharp": outcome.is_sharp,
-                **_agreement(outcome.law),
-                "laws": law_rows(outcome.law),
+                **plain(outcome.law),
             }
         )
         gaps = [gap for gap in outcome.law.distances.values() if gap == gap]

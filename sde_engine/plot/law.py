@@ -11,7 +11,7 @@ from sde_engine.stationary_law.stored import law_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_STYLES = {
+STYLES = {
     "closed_form": ("closed form", THEORY, "--"),
     "fokker_planck": ("Fokker-Planck", SDE, "-"),
     "transfer_operator": ("transfer operator", SGD, "-"),
@@ -39,7 +39,7 @@ def law(found: Any, *, errors: float = 2.0, ax: "Axes | None" = None) -> "Axes":
         return _plane(known[0], ax)
     name, ends, tops = str(known[0].density.dims[0]), [], []
     for route in known:
-        label, colour, style = _STYLES[route.method]
+        label, colour, style = STYLES[route.method]
         x, height = _curve(route, name)
         is_sampled, is_closed = route.method == "ensemble", route.method == "closed_form"
         ax.plot(

@@ -1,4 +1,4 @@
-"""A sheet of panels of a sweep, one a dynamics, for the command line."""
+"""Figures of files for the command line: a sheet of panels of a sweep, one a dynamics, and the last states of a run."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from sde_engine.errors import SpecError, unknown
 from sde_engine.plot.comparison import comparison, fluctuations
+from sde_engine.plot.density import last_states
 from sde_engine.plot.look import figure, name_of
 from sde_engine.plot.phase_diagram import legend_handles, phase_diagram
 
@@ -20,17 +21,37 @@ _LEFT = {
 }
 
 
-def sheet(results: "xarray.Dataset", kind: str, observable: str, select: dict[str, Any]) -> "Figure":
+def run_sheet(results: "xarray.Dataset", observable: str | None) -> "Figure":
+    """Return a figure of the last states of a run, in an observable (None: its first)."""
+    known = [name for name in _with(results, "_final") if set(results[f"{name}_final"].dims) <= {"dynamics", "path"}]
+    made = figure(5.2, 3.8)
+    last_states(results, observable=_chosen(observable, known), ax=made.subplots())
+    return made
+
+
+def _with(results: "xarray.Dataset", ending: str) -> list[str]:
+    """Return the names, in the order of the file, beside which there is another of this ending."""
+    return [str(name) for name in results.data_vars if f"{name}{ending}" in results]
+
+
+def _chosen(observable: str | None, known: list[str]) -> str:
+    if not known:
+        raise SpecError("this file holds no observable; the output of simulate, compare or sweep is accepted")
+    if observable is not None and observable not in known:
+        raise SpecError(unknown("observable", observable, known))
+    return observable or known[0]
+
+
+def sheet(results: "xarray.Dataset", kind: str, observable: str | None, select: dict[str, Any]) -> "Figure":
     """Return a figure of a sweep.
 
     Parameters
     ----------
     kind : "phase" (a map over eta and batch for each dynamics), "comparison" (along eta) or "fluctuations"
+    observable : None: the first of the file
     select : a value for every other axis; numbers take the nearest cell, an axis of one value needs none
     """
-    if observable not in results:
-        known = [str(name).removesuffix("_stderr") for name in results.data_vars if str(name).endswith("_stderr")]
-        raise SpecError(unknown("observable", observable, known))
+    observable = _chosen(observable, _with(results, "_stderr"))
     cut = _cut(results, select, _LEFT[kind])
     if kind == "comparison":
         made = figure(6.0, 4.2)

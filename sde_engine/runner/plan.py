@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from sde_engine.conventions import ALGORITHM
 from sde_engine.errors import SdeEngineError, SpecError
 from sde_engine.kinds import is_network
 from sde_engine.runner.verdict import ADDED, verdict
@@ -26,10 +27,6 @@ _AXES = {
     "batch": "batch size",
     "weight_decay": "weight decay",
 }
-
-
-ALGORITHM = "4"
-"""Version of the numbers: raised with every change of the noise, a step or a statistic that changes a result."""
 
 
 class Engine(NamedTuple):

@@ -44,15 +44,19 @@ def closed_law(model: Model, hyper: Hyper, temperature: float, place: Support) -
     ------
     Incompatible : the model declares none for this variable
     """
-    at, forms = hyper._replace(eta=temperature * hyper.batch), model.closed_forms
-    if place.is_ray and "law_on_ray" in forms:
-        return declared(model, place, forms["law_on_ray"](model.params, at, place.direction), "the Ito equation")
-    found = forms["law"](model.params, at) if "law" in forms else {}
-    return declared(model, place, found, "the Ito equation")
+    at, key, found = hyper._replace(eta=temperature * hyper.batch), key_of(model, place), {}
+    if key in model.closed_forms:
+        found = model.closed_forms[key](model.params, at, *((place.direction,) if key == "law_on_ray" else ()))
+    return declared(model, place, found, "the Ito equation", "'fokker_planck' or 'ensemble'")
 
 
-def declared(model: Model, place: Support, found: Any, whose: str) -> Declared:
-    """Return what a model says of the variables of a place.
+def key_of(model: Model, place: Support) -> str:
+    """Return which of a model's closed forms is that of the Ito equation at a place."""
+    return "law_on_ray" if place.is_ray and "law_on_ray" in model.closed_forms else "law"
+
+
+def declared(model: Model, place: Support, found: Any, whose: str, methods: str) -> Declared:
+    """Return what a model says of the variables of a place; `methods` serve whose law it is besides.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def declared(model: Model, place: Support, found: Any, whose: str) -> Declared:
         known = f"known: {', '.join(found)}; ask for one of them, or " if found else ""
         raise Incompatible(
             f"no closed form of the law of {', '.join(missing)} is known for {model.name!r} under {whose}; {known}use "
-            "method='fokker_planck', 'transfer_operator' or 'ensemble'"
+            f"method={methods}"
         )
     if len(place.every) == 1 and not isinstance(found[place.every[0]], Known):
         law = found[place.every[0]]

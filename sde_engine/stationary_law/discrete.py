@@ -21,9 +21,16 @@ def closed_chain_law(model: Model, hyper: Hyper, dynamics: Dynamics, place: Supp
     if maker is None or sampling == "epoch":
         raise Incompatible(
             f"no closed form of the law of {', '.join(place.every)} is known for {model.name!r} under {dynamics.kind!r} "
-            "with this sampling; use method='transfer_operator' or 'ensemble'"
+            f"with this sampling; use method={besides(dynamics)}"
         )
     share = sampling_factor(sampling, hyper.batch, model.examples.size)
     momentum, factors = getattr(dynamics, "momentum", 0.0), getattr(dynamics, "preconditioner", None)
     found = maker(model.params, hyper, momentum, factors, share)
-    return tabulated(model, hyper, declared(model, place, found, repr(dynamics.kind)), place)
+    return tabulated(model, hyper, declared(model, place, found, repr(dynamics.kind), besides(dynamics)), place)
+
+
+def besides(dynamics: Dynamics) -> str:
+    """Return the methods that serve discrete dynamics besides closed forms, for a sentence."""
+    settings = (getattr(dynamics, "momentum", 0.0), getattr(dynamics, "sampling", "iid"))
+    is_of_batches = dynamics.kind == "sgd" and settings[0] == 0.0 and settings[1] != "epoch"
+    return "'transfer_operator' or 'ensemble'" if is_of_batches else "'ensemble'"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sde_engine.errors import Incompatible
 from sde_engine.fokker_planck import Equation, Grid
 from sde_engine.model import Model
-from sde_engine.stationary_law.closed import ClosedLaw, Declared, Joint
+from sde_engine.stationary_law.closed import ClosedLaw, Declared, Joint, key_of
 from sde_engine.stationary_law.on_grid import variables
 from sde_engine.stationary_law.support import Support
 
@@ -40,7 +40,7 @@ def held_against(model: Model, equation: Equation, law: Declared, place: Support
     if not found < _LARGEST + rounding:
         raise Incompatible(
             f"the closed form that {model.name!r} declares is no law of its equation (relative residual {found:.2g}, below "
-            f"{_LARGEST:g} is accepted); mend closed_forms['law'], or use method='fokker_planck'"
+            f"{_LARGEST:g} is accepted); mend closed_forms[{key_of(model, place)!r}], or use method='fokker_planck'"
         )
     return found
 

@@ -43,7 +43,7 @@ class StationaryLaw:
 
     Attributes
     ----------
-    method : "closed_form", "fokker_planck" or "ensemble"
+    method : "closed_form", "fokker_planck", "transfer_operator" or "ensemble"
     label : which law it is, where there are several
     dataset : everything below as labelled arrays: `density` over its coordinates (not for a point mass), moments and
         quantiles by `variable` with errors, `mass_outside` the grid, and attributes in words

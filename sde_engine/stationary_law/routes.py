@@ -1,6 +1,9 @@
 """Which routes lead to the law of a model under its dynamics, and where; each is tried where it applies."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -10,13 +13,15 @@ from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, Sampling
 from sde_engine.model import Model
 from sde_engine.stationary_law.by_chain import carried
-from sde_engine.stationary_law.closed import Marginals, closed_law
-from sde_engine.stationary_law.discrete import closed_chain_law
+from sde_engine.stationary_law.closed import Declared, Marginals, closed_law
+from sde_engine.stationary_law.discrete import besides, closed_chain_law
 from sde_engine.stationary_law.held import held_against
 from sde_engine.stationary_law.law import StationaryLaw
 from sde_engine.stationary_law.on_grid import find_grid, solved
 from sde_engine.stationary_law.support import Support, supports
 from sde_engine.stationary_law.tabulated import tabulated
+
+Found = TypeVar("Found")
 
 
 def exact_routes(
@@ -41,7 +46,7 @@ def refuse_wrong_route(method: str, dynamics: Dynamics, seed: int | None) -> Non
     if dynamics.kind != "langevin" and method == "fokker_planck":
         raise Incompatible(
             f"{method!r} gives the law of the Ito equation, but the dynamics is {dynamics.kind!r}; use "
-            "method='transfer_operator' or 'ensemble', or dynamics=None"
+            f"method={besides(dynamics)}, or dynamics=None"
         )
     if getattr(dynamics, "order", 1) != 1 and method != "ensemble":
         raise Incompatible(
@@ -63,19 +68,16 @@ def _chain_routes(
     """Return the laws of discrete dynamics by closed form and transfer operator at the first place, and the others."""
     routes: list[StationaryLaw] = []
     others: list[StationaryLaw] = []
+    closed_form = partial(closed_chain_law, model, hyper, dynamics, places[0])
     if method in ("closed_form", "all"):
-        try:
-            routes.append(closed_chain_law(model, hyper, dynamics, places[0]))
-        except SdeEngineError:
-            if method == "closed_form":
-                raise
+        routes += _tried(method == "closed_form", closed_form)
     if method in ("transfer_operator", "all"):
         try:
             first, *others = carried(model, hyper, dynamics, places[0], cells)
             routes.append(first)
-        except Incompatible:
+        except Incompatible as error:
             if method == "transfer_operator":
-                raise
+                raise _naming(closed_form, error) from None
     if method == "transfer_operator":
         for place in places[1:]:
             others += carried(model, hyper, dynamics, place, cells)
@@ -93,17 +95,15 @@ def _grid_routes(
     on_grid: bool,
 ) -> tuple[list[StationaryLaw], tuple[StationaryLaw, ...]]:
     """Return the laws by closed form and Fokker-Planck equation at the first place, and the laws beside them."""
-    place, routes = places[0], []
-    if not on_grid or (method == "closed_form" and _is_by_variable(model, hyper, sampling, place)):
-        return _off_grid(model, hyper, temperature_of(model, hyper, sampling), place, method), ()
+    place, temperature = places[0], temperature_of(model, hyper, sampling)
+    only, routes = method == "closed_form", list[StationaryLaw]()
+    known = [] if method == "fokker_planck" else _tried(only, closed_law, model, hyper, temperature, place)
+    if not on_grid or (only and isinstance(known[0], Marginals)):
+        return [law for one in known for law in _tried(only, tabulated, model, hyper, one, place)], ()
     equation = place.equation(model, hyper, sampling)
     found, dies = (grid, True) if grid is not None else find_grid(model, equation, place, cells)
-    if method in ("closed_form", "all"):
-        try:
-            routes.append(_closed_on_grid(model, hyper, sampling, place, equation, found))
-        except SdeEngineError:
-            if method == "closed_form":
-                raise
+    for one in known:
+        routes += _tried(only, _held, model, hyper, one, place, equation, found)
     beside: list[StationaryLaw] = []
     if method != "closed_form":
         first, *beside = solved(model, hyper, equation, place, found, dies)
@@ -114,47 +114,45 @@ def _grid_routes(
         if method != "closed_form":
             beside += solved(model, hyper, there, other, elsewhere, alive)
         elif "law_on_ray" in model.closed_forms:
-            beside.append(_closed_on_grid(model, hyper, sampling, other, there, elsewhere))
+            beside.append(_held(model, hyper, closed_law(model, hyper, temperature, other), other, there, elsewhere))
     return routes, tuple(beside)
 
 
-def _is_by_variable(model: Model, hyper: Hyper, sampling: Sampling, place: Support) -> bool:
-    """Return whether the closed form says something of each variable by itself, which needs no grid."""
-    return isinstance(closed_law(model, hyper, temperature_of(model, hyper, sampling), place), Marginals)
+def _tried(must: bool, route: Callable[..., Found], *given: Any) -> list[Found]:
+    """Return what a route gives, nothing where it does not serve and need not."""
+    try:
+        return [route(*given)]
+    except SdeEngineError:
+        if must:
+            raise
+        return []
 
 
-def _closed_on_grid(
-    model: Model, hyper: Hyper, sampling: Sampling, place: Support, equation: Equation, grid: Grid
-) -> StationaryLaw:
-    known = closed_law(model, hyper, temperature_of(model, hyper, sampling), place)
+def _held(model: Model, hyper: Hyper, known: Declared, place: Support, equation: Equation, grid: Grid) -> StationaryLaw:
     return tabulated(model, hyper, known, place, grid, held_against(model, equation, known, place, grid))
 
 
-def _off_grid(model: Model, hyper: Hyper, temperature: float, place: Support, method: str) -> list[StationaryLaw]:
-    """Return the closed form where no grid can hold the law."""
-    try:
-        return [tabulated(model, hyper, closed_law(model, hyper, temperature, place), place)]
-    except SdeEngineError:
-        if method == "closed_form":
-            raise
-        return []
+def _naming(closed_form: Callable[[], Any], error: Incompatible) -> Incompatible:
+    """Return the refusal of another exact route; it names the closed form where there is one."""
+    return Incompatible(f"{error}, or method='closed_form'") if _tried(False, closed_form) else error
 
 
 def places_of(model: Model, hyper: Hyper, observable: str | None, method: str) -> tuple[tuple[Support, ...], bool]:
     """Return the places of the laws, and whether a grid can hold them; any model has a place in its own space."""
     try:
         places = supports(model, hyper, observable)
-        if method == "fokker_planck" and not places[0].names:
-            raise Incompatible(
-                f"{', '.join(places[0].still)} does not fluctuate in the Ito equation of {model.name!r}, so it has no "
-                "density; use method='closed_form' or 'ensemble'"
-            )
-        return places, bool(places[0].names)
-    except Incompatible:
-        if method == "fokker_planck":
-            raise
+    except Incompatible as error:
         names = (observable,) if observable else tuple(model.observables) or model.components
-        return (Support("", names, None, False),), False
+        anywhere = Support("", names, None, False)
+        if method == "fokker_planck":
+            raise _naming(partial(closed_law, model, hyper, hyper.temperature, anywhere), error) from None
+        return (anywhere,), False
+    if method == "fokker_planck" and not places[0].names:
+        raise Incompatible(
+            f"{', '.join(places[0].still)} does not fluctuate in the Ito equation of {model.name!r}, so it has no "
+            "density; use method='closed_form' or 'ensemble'"
+        )
+    return places, bool(places[0].names)
 
 
 def alike_with(routes: list[StationaryLaw], others: tuple[StationaryLaw, ...]) -> list[StationaryLaw]:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,8 @@ from sde_engine.values import path_of
 if TYPE_CHECKING:
     import xarray
 
+_SCHEMAS = (provenance.SCHEMA, provenance.DATASET)
+
 
 def open_results(path: str | Path) -> "xarray.Dataset":
     """Return a finished sweep, or a stored run, law or potential, as a labelled data set in memory.
@@ -36,7 +39,7 @@ def open_results(path: str | Path) -> "xarray.Dataset":
     import xarray
 
     path = path_of("path", path)
-    with _opened(path, (provenance.SCHEMA, provenance.DATASET)):
+    with _opened(path, _SCHEMAS):
         pass
     try:
         with xarray.open_dataset(path, engine="h5netcdf", decode_times=False, decode_timedelta=False) as data:
@@ -59,20 +62,24 @@ def check(path: str | Path, limit: float = LIMIT) -> str:
     finding = examine([path], limit)[0]
     if finding.damage is not None:
         raise CorruptData(f"{path.name} is damaged: {finding.damage}; compute it again, or restore a copy")
-    with _opened(path):
+    with _opened(path, _SCHEMAS):
         return finding.content
 
 
 def inspect(path: str | Path) -> dict[str, Any]:
-    """Return a summary of a result, or of how far an unfinished one is, as plain numbers and text."""
+    """Return a summary of a sweep, of how far an unfinished one is, or of a stored run, law or potential.
+
+    It is made of plain numbers and text. Axes of a sweep have their values, those of other files their length.
+    """
     path = Path(path)
     if not path.exists() and folder_of(path).is_dir():
         return _unfinished(path)
-    with _opened(path) as file:
+    with _opened(path, _SCHEMAS) as file:
+        if file.attrs["schema_name"] == provenance.DATASET:
+            return _single(path)
         axes = list(json.loads(_document(file, "axes")))
         flags = file["status"][...].reshape(-1).tolist() if "status" in file else []
         names = [name for name in file if name != PROVENANCE and not file[name].is_scale]
-        attributes = {name: _plain(value) for name, value in file.attrs.items() if name not in ("axes", "cpu_features")}
         return {
             "file": path.name,
             "state": "finished",
@@ -81,8 +88,21 @@ def inspect(path: str | Path) -> dict[str, Any]:
             "variables": {name: _labels(file[name]) for name in names},
             "status": {name: flags.count(flag) for flag, name in enumerate(STATUS) if flag in flags},
             "converged": int(np.count_nonzero(file["converged"][...])) if "converged" in file else None,
-            "attributes": attributes,
+            "attributes": _attributes(file),
         }
+
+
+def _single(path: Path) -> dict[str, Any]:
+    data = open_results(path)
+    named = [str(dim) for dim in data.dims if dim in data.coords and data[dim].dtype.kind in "OU"]
+    sizes = {str(dim): f"{size} points" for dim, size in data.sizes.items()}
+    return {
+        "file": path.name,
+        "state": "finished",
+        "axes": sizes | {name: _plain(data[name].values) for name in named},
+        "variables": {str(name): _labels(data[name]) for name in data.data_vars},
+        "attributes": _attributes(data),
+    }
 
 
 def read_header(path: Path) -> tuple[dict[str, Any], str]:
@@ -166,6 +186,10 @@ def _document(file: Any, name: str) -> str:
     return str(file[PROVENANCE][name].asstr()[()])
 
 
+def _attributes(data: Any) -> dict[str, Any]:
+    return {str(name): _plain(value) for name, value in data.attrs.items() if name not in ("axes", "cpu_features")}
+
+
 def _labels(data: Any) -> dict[str, Any]:
     return {name: _plain(data.attrs[name]) for name in ("long_name", "units") if name in data.attrs}
 
@@ -175,4 +199,6 @@ def _plain(value: Any) -> Any:
         return value.decode()
     if isinstance(value, list):
         return [_plain(item) for item in value]
+    if isinstance(value, float) and not isfinite(value):
+        return str(value)  # JSON has no NaN
     return _plain(value.tolist()) if isinstance(value, np.ndarray | np.generic) else value

@@ -3,9 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import h5py
+
+from sde_engine.conventions import ALGORITHM
 from sde_engine.errors import StoreError
 from sde_engine.store.atomic import reason, replacing
-from sde_engine.store.provenance import DATASET, SCHEMA_VERSION
+from sde_engine.store.digest import CONTENT, content_digest, seal
+from sde_engine.store.provenance import DATASET, SCHEMA_VERSION, circumstances
 
 if TYPE_CHECKING:
     import xarray
@@ -28,12 +32,16 @@ def refuse_unwritable(path: Path) -> None:
 
 
 def save(results: "xarray.Dataset", path: Path) -> None:
-    """Write the data set, compressed and checksummed, by an atomic rename."""
+    """Write the data set and how it was made, compressed, checksummed and sealed with digests, by an atomic rename."""
     options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
-    results = results.assign_attrs(schema_name=DATASET, schema_version=SCHEMA_VERSION)
+    made = {"schema_name": DATASET, "schema_version": SCHEMA_VERSION, "algorithm": ALGORITHM, **circumstances()}
+    results = results.assign_attrs(made)
     encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
     try:
         with replacing(path) as temporary:
             results.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+            with h5py.File(temporary, "r+") as file:
+                file.attrs[CONTENT] = content_digest(file)
+                seal(file)
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error

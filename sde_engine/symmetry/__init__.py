@@ -73,7 +73,7 @@ def balance(
 
     Raises
     ------
-    SpecError, Incompatible : in words; also what is no symmetry of a network
+    SpecError, Incompatible : in words; also what is no symmetry of the model or network
     """
     if sampling == "epoch":
         raise Incompatible(

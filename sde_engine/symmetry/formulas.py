@@ -13,10 +13,12 @@ from sde_engine.errors import Incompatible, SpecError, unknown
 from sde_engine.examples import example_nodes
 from sde_engine.kernel import Hyper, Sampling, check_hyper, sampling_factor
 from sde_engine.model import Model
-from sde_engine.symmetry.table import Balance, balance_of
+from sde_engine.symmetry.table import Balance, balance_of, check_orbit
 from sde_engine.values import numbers_of
 
 _ROUNDING = 1e-12
+_CHANGED = 1e-9  # cosine of a gradient with an orbit that rounding can cause
+_PROBES = 4  # states at which it is looked at
 
 
 def generators(model: Model) -> dict[str, NDArray]:
@@ -72,11 +74,11 @@ def balance(model: Model, hyper: Hyper, theta: ArrayLike, symmetry: Any, samplin
     states = _checked(model, theta).reshape(model.dim, -1)
     share = sampling_factor(sampling, hyper.batch, model.examples.size) / hyper.batch
     draws, weights = example_nodes(model)
-    parts = model.example_gradient(tuple(row[:, None] for row in states), tuple(draws), model.params)
-    gradients = np.array([part + np.zeros((states.shape[1], len(weights))) for part in parts])
+    gradients = _example_gradients(model, states, draws)
     mean = gradients @ weights
-    rows = []
-    for name, matrix in chosen(model, symmetry).items():
+    rows, several = [], chosen(model, symmetry)
+    _check_symmetries(model, several, draws)
+    for name, matrix in several.items():
         mu, vectors = np.linalg.eigh(matrix)
         squares = np.einsum("ik,isn->ksn", vectors, gradients) ** 2 @ weights
         expected = (1.0 - share) * (vectors.T @ mean) ** 2 + share * squares
@@ -84,6 +86,23 @@ def balance(model: Model, hyper: Hyper, theta: ArrayLike, symmetry: Any, samplin
         charge = np.einsum("is,ij,js->s", states, matrix, states)
         rows.append(balance_of(name, "linear", hyper, charge, growing, shrinking))
     return rows
+
+
+def _example_gradients(model: Model, states: NDArray, draws: NDArray) -> NDArray:
+    """Return the gradients of examples (m, k) at states (d, n), (d, n, k)."""
+    parts = model.example_gradient(tuple(row[:, None] for row in states), tuple(draws), model.params)
+    return np.array([part + np.zeros((states.shape[1], draws.shape[1])) for part in parts])
+
+
+def _check_symmetries(model: Model, matrices: dict[str, NDArray], draws: NDArray) -> None:
+    """Refuse what is no symmetry at a few states as large as the starts, where a gradient does not happen to be zero."""
+    scale = np.abs(model.starts(model.params)).max() or 1.0
+    states = scale * np.sin(1.0 + np.arange(model.dim * _PROBES, dtype=float)).reshape(model.dim, _PROBES)
+    gradients = _example_gradients(model, states, draws)
+    hint = "give a matrix A along whose A theta the loss of every example is constant"
+    for name, matrix in matrices.items():
+        for k, tangent in enumerate((matrix @ states).T):
+            check_orbit(name, model.name, gradients[:, k].T, tangent, _CHANGED, hint)
 
 
 def _checked(model: Model, theta: ArrayLike) -> NDArray:

@@ -13,7 +13,7 @@ from sde_engine.network.declaration import Declaration, Isometry, Symmetry, Tran
 from sde_engine.network.given import states_of
 from sde_engine.network.model import NetworkModel, example_gradients
 from sde_engine.network.precision import in_double
-from sde_engine.symmetry.table import Balance, balance_of
+from sde_engine.symmetry.table import Balance, balance_of, check_orbit
 
 CHANGED = 1e-5  # relative change of a loss, above what constants of a symmetry in single precision can cause
 Given = str | Declaration | Sequence[str | Declaration] | None
@@ -51,13 +51,8 @@ def check_symmetry(net: NetworkModel, one: Symmetry | Translation, theta: Any, g
         return jnp.vdot(jnp.sin(1.0 + sum(jnp.indices(charge.shape), start=jnp.zeros(charge.shape))), charge)
 
     tangent = np.asarray(jax.grad(mixed)(jnp.asarray(theta)))
-    size = np.linalg.norm(gradients, axis=1).max(initial=0.0) * np.linalg.norm(tangent)
-    cosine = np.abs(gradients @ tangent).max(initial=0.0) / max(size, 1e-300)
-    if cosine > CHANGED:
-        raise Incompatible(
-            f"{one.name!r} is no symmetry of {net.name!r}: the gradient of an example has the cosine {cosine:.2g} with "
-            "its orbit, 0 is accepted; see step_residuals, or find the symmetries by linear_symmetries"
-        )
+    hint = "see step_residuals, or find the symmetries by linear_symmetries"
+    check_orbit(one.name, net.name, gradients, tangent, CHANGED, hint)
 
 
 @in_double

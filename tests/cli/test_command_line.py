@@ -6,10 +6,18 @@ import sys
 from pathlib import Path
 
 import h5py
+import numpy as np
 import pytest
 import xarray
 
 from sde_engine import cli
+from sde_engine.discovery import load_model
+from sde_engine.dynamics.sgd import Sgd
+from sde_engine.ensemble import simulate
+from sde_engine.errors import SpecError
+from sde_engine.kernel import Hyper
+from sde_engine.plot import last_states
+from sde_engine.plot.sheet import run_sheet
 
 RUN = ["--eta", "0.1", "--seed", "1", "--updates", "200", "--paths", "128"]
 
@@ -104,6 +112,15 @@ def test_a_wrong_run_is_one_sentence_exit_code_2_and_no_file(command, tmp_path, 
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_model_is_found_in_the_folder_where_one_works(command, tmp_path):
+    source = Path(__file__).parents[1] / "conformance" / "outside_model.py"
+    (tmp_path / "only_here.py").write_text(source.read_text())
+    code, _, err = command("simulate", "only_here:MODEL", *RUN, "--paths", "0")
+    assert code == 2
+    assert "paths" in err
+    assert "cannot import" in command("simulate", "not_even_here:MODEL", *RUN)[2]
+
+
 BAD_TABLES = {
     "one column": ("x\n1\n2\n", "two numbers"),
     "not a number": ("1,2\n3,four\n", "data row 2"),
@@ -160,6 +177,38 @@ def test_compare_writes_what_it_prints(command, tmp_path):
         assert stored["v"].attrs["long_name"].startswith("mean of v")
 
 
+def test_a_run_is_inspected_and_drawn_by_its_first_observable(command, tmp_path):
+    assert command("simulate", "quadratic", *RUN, "--dynamics", "sgd", "-o", "run.h5")[0] == 0
+    code, _, err = command("plot", "run.h5", "-o", "figure.png")
+    assert code == 0, err
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert command("plot", "run.h5", "-o", "figure.png", "--observable", "x0_final")[2].endswith("accepted: x0\n")
+    assert "are for sweeps" in command("plot", "run.h5", "-o", "figure.png", "--kind", "comparison")[2]
+    code, out, _ = command("inspect", "run.h5", "--check", "--json")
+    assert code == 0
+    found = json.loads(out)
+    assert found["axes"] == {"dynamics": ["sgd"], "path": "128 points"}
+    assert found["results"]["sgd"]["x0_variance"] > 0.0
+    assert found["attributes"].keys() >= {"softwareVersion", "git_commit", "created_at", "algorithm", "seed"}
+    assert "variance of x0" in command("inspect", "run.h5")[1]
+
+
+def test_the_last_states_of_a_run_are_drawn_as_they_are():
+    run = simulate(load_model("quadratic"), Sgd(), Hyper(0.1), paths=128, updates=200, seed=1)
+    ax = last_states(run, observable="x0")
+    heights, edges, _ = ax.patches[0].get_data()
+    ends = run.x0_final.values
+    inside = (ends >= edges[0]) & (ends <= edges[-1])
+    assert np.sum(heights * np.diff(edges)) == pytest.approx(inside.mean())
+    middle = np.sum(heights * np.diff(edges) * (edges[1:] + edges[:-1]) / 2.0) / inside.mean()
+    assert middle == pytest.approx(ends[inside].mean(), abs=edges[1] - edges[0])
+    gone = run.assign(diverged_at=0.0 * run.diverged_at + 1.0)
+    with pytest.raises(SpecError, match="every path of these results has diverged"):
+        last_states(gone, observable="x0")
+    with pytest.raises(SpecError, match="this file holds no observable"):
+        run_sheet(run[["x0"]], None)
+
+
 def test_a_sweep_is_run_inspected_checked_and_drawn(command, tmp_path):
     (tmp_path / "small.toml").write_text(spec(dynamics='["sgd", "langevin"]', axes="eta = [0.1, 0.2]\nbatch = [1, 2]"))
     assert command("sweep", "small.toml", "-o", "out.h5", "--quiet")[0] == 0
@@ -171,6 +220,7 @@ def test_a_sweep_is_run_inspected_checked_and_drawn(command, tmp_path):
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     code, _, err = command("plot", "out.h5", "-o", "figure.png", "--observable", "w3")
     assert code == 2
+    assert err.endswith(", q, q_variance, v, v_q_covariance, v_variance\n")
 
 
 def test_a_flipped_byte_ends_in_exit_code_5(command, tmp_path):

@@ -2,16 +2,20 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import h5py
 import pytest
 import xarray
 
 from sde_engine import cli, verify
-from sde_engine.discovery import list_models
+from sde_engine.cli import laws
+from sde_engine.discovery import list_models, load_model
 from sde_engine.kernel import Hyper
-from sde_engine.stationary_law import compared, stationary
+from sde_engine.plot.law import STYLES
+from sde_engine.stationary_law import METHODS, StationaryLaw, compared, stationary
 
 ETA = ["--eta", "0.3"]
 
@@ -56,6 +60,36 @@ def test_stationary_of_sgd_uses_its_transfer_operator(command: Any) -> None:
     assert "0.17647" in out  # eta / (2 - eta)
 
 
+def test_inspect_says_what_a_law_holds_and_whether_its_file_is_whole(command: Any, tmp_path: Path) -> None:
+    """By one route and by several, with its numbers; a flipped number is found."""
+    hyper = Hyper(0.3, 2, 0.1)
+    model = load_model("linear_regression_1d", noise=0.5)
+    law, other = (stationary(model, hyper, method=method) for method in ("closed_form", "fokker_planck"))  # type: ignore[arg-type]
+    law = replace(law, routes=(law, other), **compared((law, other))._asdict())
+    law.to_hdf5(tmp_path / "law.h5")
+    code, out, err = command("inspect", "law.h5", "--check")
+    assert code == 0, err
+    for word in (
+        "linear_regression_1d",
+        "langevin",
+        "eta: 0.3",
+        "batch: 2",
+        "weight_decay: 0.1",
+        f"{law.lines[0].mean:g}",
+    ):
+        assert word in out
+    assert all(f"{route.method}: {route.verdict}" in out for route in law.routes)
+    assert "fokker_planck_mean" not in out
+    code, out, _ = command("inspect", "law.h5", "--json")
+    found = json.loads(out)
+    assert found["laws"][0]["variance"] == law.lines[0].variance
+    assert found["agreement"] == law.agreement
+    assert found["variables"]["fokker_planck_mean"]["long_name"] == "mean under the law"
+    with h5py.File(tmp_path / "law.h5", "r+") as file:
+        file["mean"][0] *= 1.02
+    assert command("inspect", "law.h5", "--check")[0] == 5
+
+
 def test_potential_says_where_each_is_lowest(command: Any, tmp_path: Path) -> None:
     options = ["--set", "noise=1", "--eta", "0.4", "--weight-decay", "0.3"]
     code, out, err = command(
@@ -65,6 +99,7 @@ def test_potential_says_where_each_is_lowest(command: Any, tmp_path: Path) -> No
     minima = json.loads(out)["minima"]
     assert minima["loss_with_decay"]["v"] == pytest.approx(1.0 / 1.3, abs=1e-3)
     assert minima["loss_with_decay"]["v"] < minima["entropic_loss"]["v"] < minima["potential"]["v"]
+    assert set(json.loads(command("inspect", "here.h5", "--json")[1])["variables"]) >= {"potential", "entropic_loss"}
     with xarray.open_dataset(tmp_path / "here.h5", engine="h5netcdf") as stored:
         assert {"potential", "potential_error", "loss", "entropic_loss"} <= set(stored.data_vars)
     assert (tmp_path / "here.png").stat().st_size > 10_000
@@ -87,8 +122,6 @@ def test_a_claim_that_fails_ends_in_exit_code_3(command: Any, monkeypatch: pytes
     """The partner: the closed form of one temperature beside the Fokker-Planck law of another, two per cent off."""
 
     def wrong(model: Any, hyper: Hyper, **options: Any) -> Any:
-        from dataclasses import replace
-
         one = stationary(model, hyper, method="closed_form")
         other = stationary(model, hyper._replace(eta=1.02 * hyper.eta), method="fokker_planck")
         return replace(one, routes=(one, other), **compared((one, other))._asdict())
@@ -126,3 +159,10 @@ def test_the_help_of_every_law_command_has_an_example(command: Any) -> None:
         code, out, _ = command(name, "--help")
         assert code == 0
         assert f"Example: sde-engine {name}" in " ".join(out.split())
+
+
+def test_every_route_to_a_law_is_described_offered_and_drawn() -> None:
+    assert tuple(laws.Route) == METHODS
+    for method in METHODS[:-1]:
+        assert f'"{method}"' in str(StationaryLaw.__doc__)
+        assert method in STYLES

@@ -19,6 +19,7 @@ from sde_engine.network.model import NetworkModel, Sampler, drawn_examples, exam
 from sde_engine.network.results import measure_network
 from sde_engine.network.sharpness import hessian, largest_curvatures
 from sde_engine.run import Run
+from sde_engine.store import checkpoint
 from sde_engine.testing.bound import assert_within
 
 
@@ -103,7 +104,7 @@ def test_stationary_variance_on_a_quadratic_is_exact(dynamics):
         assert_within(4.0, float(ds.square), 1.02 * exact, float(ds.square_stderr))
 
 
-def test_a_run_that_is_cut_and_resumed_gives_the_same_bits(tmp_path):
+def test_a_run_that_is_cut_and_resumed_gives_the_same_bits(tmp_path, monkeypatch):
     net, hyper, file = relu_network(12), Hyper(0.1, 3, 0.02), tmp_path / "run.npz"
     how = {"paths": 2, "updates": 64, "seed": 2, "windows": 8}
 
@@ -121,6 +122,9 @@ def test_a_run_that_is_cut_and_resumed_gives_the_same_bits(tmp_path):
     assert whole.identical(resumed)
     with pytest.raises(StoreError, match="another run: seed was 2, now 3, "):
         simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how | {"seed": 3})
+    with monkeypatch.context() as newer, pytest.raises(StoreError, match="algorithm was '.+', now 'newer'; give"):
+        newer.setattr(checkpoint, "ALGORITHM", "newer")
+        simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how)
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CorruptData, match="no checkpoint that can be read"):
         simulate_network(net, Sgd(momentum=0.5), hyper, checkpoint=file, **how)

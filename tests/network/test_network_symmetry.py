@@ -210,6 +210,18 @@ def test_a_generator_that_is_no_symmetry_is_refused():
         balance(net, HYPER, theta, "permutation_1")
     with pytest.raises(SpecError, match="a symmetric matrix is accepted"):
         stretching("turn", [[0.0, 1.0], [-1.0, 0.0]])
+
+
+def test_a_matrix_and_a_declaration_that_are_no_symmetry_of_a_small_model_are_refused():
+    small, steeper = load_model("two_layer_scalar"), np.diag([1.0, -1.02])
+    false = replace(small, symmetries={"false": lambda theta, p: tuple(steeper @ theta)})
+    for state in ([1.1, 0.4], np.zeros((2, 3))):
+        with pytest.raises(
+            Incompatible, match="'given' is no symmetry of 'two_layer_scalar': the gradient .* give a ma"
+        ):
+            balance(small, HYPER, state, steeper)
+        with pytest.raises(Incompatible, match="'false' is no symmetry of 'two_layer_scalar': the gradient of an exam"):
+            balance(false, HYPER, state)
     with pytest.raises(SpecError, match=r"a name or a symmetric matrix of shape \(2, 2\) is accepted"):
         charges(load_model("two_layer_scalar"), [1.0, 0.4], np.eye(3))
     with pytest.raises(SpecError, match=r"symmetry has shape \(3, 3\); a name or a matrix"):

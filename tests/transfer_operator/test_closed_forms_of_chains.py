@@ -65,6 +65,40 @@ def test_two_percent_more_learning_rate_is_another_second_moment() -> None:
     assert abs(other / one - 1.0) > 0.015
 
 
+NAMED = [
+    ("linear_regression", {}, sde.Sgd(), "transfer_operator", "acts on a line.*'ensemble', or method='closed_form'$"),
+    (
+        "quadratic",
+        {},
+        sde.Sgd(momentum=0.5),
+        "transfer_operator",
+        "with momentum the state.*'ensemble', or method='closed_form'$",
+    ),
+    ("quadratic", {}, sde.GaussianSgd(), "transfer_operator", r"dynamics=Sgd\(\), or method='closed_form'$"),
+    ("two_layer_scalar", {"law": "gaussian"}, sde.Sgd(), "transfer_operator", "or method='ensemble'$"),
+    (
+        "linear_regression",
+        {"spectrum": (1.0, 0.5, 0.4, 0.3, 0.2), "target": (1.0,) * 5},
+        None,
+        "fokker_planck",
+        "'ensemble', or method='closed_form'$",
+    ),
+    ("two_layer_scalar", {}, sde.Sgd(), "closed_form", "method='transfer_operator' or 'ensemble'$"),
+    ("two_layer_scalar", {}, sde.GaussianSgd(), "closed_form", "method='ensemble'$"),
+    ("two_layer_scalar", {}, sde.GaussianSgd(), "fokker_planck", "use method='ensemble', or dynamics=None$"),
+    ("double_well", {}, sde.Sgd(momentum=0.5), "closed_form", "use method='ensemble'$"),
+    ("diagonal_network", {"width": 2}, None, "closed_form", "use method='fokker_planck' or 'ensemble'$"),
+]
+
+
+@pytest.mark.parametrize(("name", "settings", "dynamics", "method", "words"), NAMED)
+def test_a_refusal_names_the_methods_that_serve(
+    name: str, settings: dict[str, Any], dynamics: Any, method: Any, words: str
+) -> None:
+    with pytest.raises(Incompatible, match=words):
+        stationary(sde.load_model(name, **settings), sde.Hyper(0.1), dynamics=dynamics, method=method)
+
+
 def test_what_has_no_closed_form_is_refused_in_words() -> None:
     with pytest.raises(Incompatible, match="no closed form of the law of v is known for 'two_layer_scalar'"):
         closed(sde.load_model("two_layer_scalar"), sde.Hyper(0.1), sde.Sgd())

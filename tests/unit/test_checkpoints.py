@@ -14,6 +14,7 @@ from sde_engine.ensemble import simulate
 from sde_engine.errors import CorruptData, StoreError
 from sde_engine.kernel import Hyper
 from sde_engine.model import Observable
+from sde_engine.store import checkpoint
 
 COIN, BOWL = load_model("two_layer_scalar"), load_model("quadratic", hessian=1.0, covariance=1.0)
 RUN: dict[str, Any] = {"paths": 600, "seed": 3, "updates": 40}
@@ -59,6 +60,16 @@ def test_a_checkpoint_of_another_run_or_a_broken_one_is_refused(tmp_path: Path) 
     file.write_bytes(file.read_bytes()[:200])
     with pytest.raises(CorruptData, match="is no checkpoint that can be read"):
         simulate(COIN, Sgd(), Hyper(0.1, 2), checkpoint=file, **RUN)
+
+
+def test_a_checkpoint_of_another_version_of_the_numbers_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, run = tmp_path / "run.npz", {"paths": 64, "seed": 1, "updates": 8}
+    simulate(BOWL, Sgd(), Hyper(0.2), checkpoint=file, **run)
+    monkeypatch.setattr(checkpoint, "ALGORITHM", "newer")
+    with pytest.raises(StoreError, match="another run: algorithm was '.+', now 'newer'; give another file or delete"):
+        simulate(BOWL, Sgd(), Hyper(0.2), checkpoint=file, **run)
 
 
 def test_a_tolerance_halves_the_step_until_the_solver_is_below_the_statistics() -> None:
