@@ -6,6 +6,7 @@ logarithm of the distance from the symmetric origin, where the model has one; an
 """
 
 from collections.abc import Callable, Sequence
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -67,11 +68,8 @@ class Trace(NamedTuple):
 
 def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -> np.ndarray:
     """Return np.full(shape, value, dtype) that begins on a cache line, so that no vector of lanes lies across two."""
-    dtype = np.dtype(dtype)
-    size = int(np.prod(shape)) * dtype.itemsize
-    raw = np.empty(size + _CACHE_LINE, np.uint8)
-    start = -raw.ctypes.data % _CACHE_LINE
-    array = raw[start : start + size].view(dtype).reshape(shape)
+    raw = np.empty(prod(shape) * np.dtype(dtype).itemsize + _CACHE_LINE, np.uint8)
+    array: np.ndarray = np.ndarray(shape, dtype, raw.data, -raw.ctypes.data % _CACHE_LINE)
     array[...] = value
     return array
 

@@ -34,6 +34,15 @@ fill_normals = _filler(normals_of)
 
 
 @numba.njit(**INNER)
+def fill_signs(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (2, LANES) with a counter's 128 bits, in order."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        out[0, j] = a | b << _U64(32)
+        out[1, j] = c | d << _U64(32)
+
+
+@numba.njit(**INNER)
 def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: Any, seed: Any) -> None:
     """Fill out (4, LANES) as `fill_normals`, for lanes with a path number and a counter of their own."""
     for j in range(LANES):

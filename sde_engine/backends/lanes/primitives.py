@@ -38,6 +38,12 @@ def _word_of_float(context: Any, value: Any) -> Any:
     return types.uint64(types.float64), lambda c, b, s, a: b.bitcast(a[0], ir.IntType(64))
 
 
+@intrinsic
+def ones(context: Any, word: Any) -> Any:
+    """Return how many bits of a word are 1."""
+    return types.uint64(types.uint64), lambda c, b, s, a: b.ctpop(a[0])
+
+
 def _overload(function: Implementation, signature: inspect.Signature, choose: Implementation) -> None:
     """Let `choose(types)` say what compiled code runs for `function`; numba wants both to show one signature."""
 
