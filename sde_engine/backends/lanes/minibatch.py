@@ -7,7 +7,7 @@ import numba
 import numpy as np
 
 from sde_engine.backends.lanes import weave
-from sde_engine.backends.lanes.noise import below, draw_distinct, fill_normals, fill_signs, fill_words
+from sde_engine.backends.lanes.noise import draw_distinct, fill_normals, fill_rows, fill_signs
 from sde_engine.backends.lanes.primitives import ENTRY, INNER
 from sde_engine.backends.lanes.record import finish, guard, scratch, shared_look
 from sde_engine.backends.trace import LANES, Job, Trace, aligned
@@ -150,8 +150,7 @@ def _with_replacement(some: Any, one: Any, gather: Any) -> Any:
         example, end = update * batch, update * batch + batch
         while example < end:
             if example % _GROUP == 0:
-                fill_words(work.words, first_path, BATCH, example // 4, seed)
-                below(work.words, work.order.shape[0], work.rows)
+                fill_rows(work.rows, first_path, BATCH, example // 4, seed, work.order.shape[0])
                 gather(table, work.rows, 0, _GROUP, work.flat)
             if example % _GROUP == 0 and example + _GROUP <= end:
                 some(th, work.flat, 0, total, p)

@@ -17,7 +17,7 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.lanes.compiled import compiled
-from sde_engine.backends.lanes.primitives import INLINED, INNER, ones
+from sde_engine.backends.lanes.primitives import INLINED, INNER, gather_pairs, ones
 from sde_engine.backends.trace import BLOWN_UP, LANES, LOG_RESCALE, SMALL_SQUARE, TINY_SQUARE
 from sde_engine.elementary import log
 
@@ -158,13 +158,18 @@ def gather(draws: int) -> Any:
 
     A loop that looked them up itself could not be vectorized: a row might be anywhere, the sums themselves included.
     """
-    lines = "".join(f"            z[({4 * c} + q) * LANES + j] = table[k * {draws} + {c}]\n" for c in range(draws))
-    return _define(
-        "def block(table, rows, first, count, z):\n"
-        "    for q in range(count):\n"
-        "        for j in range(LANES):\n"
-        "            k = rows[first + q, j] & 0xFFFFFFFFFF\n" + lines
-    )
+    rows = ", ".join(f"{draws} * rows[first + q, j + {k}] + {{c}}" for k in range(4))
+    text = "def block(table, rows, first, count, z):\n    for q in range(count):\n"
+    if draws > 1:
+        text += "        for j in range(0, LANES, 4):\n"
+    for c in range(0, draws - 1, 2):
+        to = f"({4 * c} + q) * LANES + j, ({4 * c + 4} + q) * LANES + j"
+        text += f"            gather_pairs(table, {rows.format(c=c)}, z, {to})\n"
+    if draws % 2:
+        text += "        for j in range(LANES):\n"
+        text += f"            k = rows[first + q, j] & 0xFFFFFFFFFF\n"
+        text += f"            z[({4 * draws - 4} + q) * LANES + j] = table[k * {draws} + {draws - 1}]\n"
+    return _define(text, gather_pairs=gather_pairs)
 
 
 @lru_cache(maxsize=256)
