@@ -226,7 +226,8 @@ def _normals_from(words_into: Any) -> Any:
         words = np.empty((4, LANES), np.uint64)
         words_into(words, first_path, stream, counter, seed)
         for j in range(LANES):
-            out[0, j], out[1, j], out[2, j], out[3, j] = normals_of(words[0, j], words[1, j], words[2, j], words[3, j])
+            out[0, j], out[1, j] = normals_of(words[0, j], words[1, j])
+            out[2, j], out[3, j] = normals_of(words[2, j], words[3, j])
 
     return normals_into
 

@@ -9,5 +9,5 @@ CONVENTIONS = {
     "covariance": "centred, of one example's gradient",
     "loss": "as the model defines it for one example; the scalar models use (f - y)^2 / 2",
     "precision": "float64",
-    "rng": "philox4x32-10 of (seed, path, stream, index), Box-Muller, version 1",
+    "rng": "philox4x32-10 of (seed, path, stream, index), Box-Muller, version 2",
 }

@@ -6,6 +6,7 @@ logarithm of the distance from the symmetric origin, where the model has one; an
 """
 
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -66,10 +67,23 @@ class Trace(NamedTuple):
     exponent: np.ndarray  # (P,) the state is final * 2**(250 * exponent)
 
 
+def aligned_zeros(*shapes: tuple[int, ...]) -> list[np.ndarray]:
+    """Return arrays of zeros, of doubles, that each begin on a cache line: no vector of lanes lies across two.
+
+    They share one piece of memory, because a block of a short run takes little longer than a few allocations.
+    """
+    line = _CACHE_LINE // 8
+    sizes = [prod(shape) for shape in shapes]
+    ends = list(accumulate(-(-size // line) * line for size in sizes))
+    raw = np.zeros(ends[-1] + line)
+    shift = -raw.ctypes.data % _CACHE_LINE // 8
+    begins = (shift, *(shift + end for end in ends))
+    return [raw[at : at + size].reshape(shape) for at, size, shape in zip(begins, sizes, shapes, strict=False)]
+
+
 def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -> np.ndarray:
-    """Return np.full(shape, value, dtype) that begins on a cache line, so that no vector of lanes lies across two."""
-    raw = np.empty(prod(shape) * np.dtype(dtype).itemsize + _CACHE_LINE, np.uint8)
-    array: np.ndarray = np.ndarray(shape, dtype, raw.data, -raw.ctypes.data % _CACHE_LINE)
+    """Return np.full(shape, value, dtype) that begins on a cache line; its items have 8 bytes."""
+    array = aligned_zeros(shape)[0].view(dtype)
     array[...] = value
     return array
 
@@ -77,15 +91,11 @@ def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -
 def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: int) -> Trace:
     """Return a trace of zeros."""
     sums = observables + observables * (observables + 1) // 2 + 1
-    return Trace(
-        aligned((observables, paths), np.nan),
-        aligned((clock.windows, paths), 0.0),
-        aligned((clock.windows, sums, paths), 0.0),
-        aligned((bins.columns, paths), 0.0),
-        aligned((paths,), np.inf),
-        aligned((width, paths), 0.0),
-        aligned((paths,), 0.0),
-    )
+    parts = ((observables,), (clock.windows,), (clock.windows, sums), (bins.columns,), (), (width,), ())
+    trace = Trace(*aligned_zeros(*((*part, paths) for part in parts)))
+    trace.reference[...] = np.nan
+    trace.diverged_at[...] = np.inf
+    return trace
 
 
 def in_units(trace: Trace, scales: Sequence[float]) -> Trace:

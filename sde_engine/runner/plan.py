@@ -28,7 +28,7 @@ _AXES = {
 }
 
 
-ALGORITHM = "3"
+ALGORITHM = "4"
 """Version of the numbers: raised with every change of the noise, a step or a statistic that changes a result."""
 
 

@@ -37,14 +37,6 @@ def test_the_hyperbolic_tangent_is_good_to_four_ulp():
     assert elementary.tanh(np.array([0.0, 1000.0, -1000.0])).tolist() == [0.0, 1.0, -1.0]
 
 
-def test_cosine_and_sine_of_a_turn_are_good_to_4e_16():
-    x = np.linspace(-0.5, 0.5, 40_001)
-    angle = 2.0 * np.longdouble(np.pi) * x + 2.0 * x * np.longdouble(1.2246467991473531772e-16)
-    cosine, sine = elementary.cos_sin_turn(x)
-    assert np.abs(cosine - np.cos(angle)).max() < 4e-16
-    assert np.abs(sine - np.sin(angle)).max() < 4e-16
-
-
 def test_the_ends_of_the_range_are_what_they_say():
     with np.errstate(over="ignore"):
         assert elementary.exp(np.array([-np.inf, -800.0, 800.0, np.inf])).tolist() == [0.0, 0.0, np.inf, np.inf]

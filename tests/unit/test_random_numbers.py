@@ -74,6 +74,34 @@ def test_jax_makes_the_integers_of_the_reference():
         assert np.array_equal(found[q], rng.words(2**40 + 7, PATHS, rng.BATCH, 4 * (2**33 + 5) + q))
 
 
+def _box_muller(radius, angle):
+    """Box and Muller in extended precision: two bits of a word are signs, the others an angle of the first quadrant."""
+    u, low = (radius.astype(np.longdouble) + 0.5) / 2.0**32, angle & np.uint64(2**30 - 1)
+    # pi to more digits than a double has
+    phi = (low.astype(np.longdouble) + 0.5) / 2.0**31 * (np.longdouble(np.pi) + np.longdouble(1.2246467991473532e-16))
+    signs = (1.0 - 2.0 * (angle >> np.uint64(k) & np.uint64(1)).astype(np.longdouble) for k in (31, 30))
+    return [sign * np.sqrt(-2.0 * np.log(u)) * f(phi) for sign, f in zip(signs, (np.cos, np.sin), strict=True)]
+
+
+EDGES = np.array([0, 1, 2, 2**29, 2**30 - 1, 2**30, 2**31 - 1, 2**31, 2**32 - 2, 2**32 - 1], dtype=np.uint64)
+
+
+def _error_of_normals(scale=1.0):
+    drawn = np.concatenate([rng.words(2, PATHS, rng.EXAMPLE, n) for n in range(8)])
+    radius, angle = np.r_[np.repeat(EDGES, EDGES.size), drawn], np.r_[np.tile(EDGES, EDGES.size), drawn[::-1]]
+    pairs = zip(rng.normals_of(radius, angle), _box_muller(radius, angle), strict=True)
+    return max(float(np.abs(scale * one - other).max()) for one, other in pairs)
+
+
+def test_normals_are_those_of_box_and_muller_to_2e_11():
+    assert 1e-13 < _error_of_normals() < 2e-11
+    assert np.abs(rng.normals_of(EDGES, EDGES[::-1])).max() < 6.77
+
+
+def test_normals_off_by_one_part_in_1e10_are_not_those_of_box_and_muller():
+    assert _error_of_normals(1.0 + 1e-10) > 2e-11
+
+
 def _moments_are_normal(z):
     """Mean, variance, third and fourth moment within four standard errors, and a Kolmogorov distance."""
     n = z.size

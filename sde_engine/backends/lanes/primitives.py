@@ -133,10 +133,9 @@ for _name in ("log", "exp", "tanh"):
     as_written(getattr(elementary, _name), getattr(elementary, _name))
     as_written(getattr(components, _name), getattr(elementary, _name))
 _ITSELF: tuple[Implementation, ...] = (
-    elementary.cos_sin_turn,
     rng.philox,
     rng.words_of,
-    rng.unit,
+    rng.half_square_radius,
     rng.normals_of,
     rng.sign,
     rng.index_below,

@@ -13,7 +13,7 @@ from sde_engine.backends.trace import (
     RESCALE,
     SMALL_SQUARE,
     TINY_SQUARE,
-    aligned,
+    aligned_zeros,
 )
 from sde_engine.elementary import log
 
@@ -32,9 +32,9 @@ class Scratch(NamedTuple):
 
 def scratch(observables: int, dt: float, live: ArrayLike) -> Scratch:
     """Return the arrays of a block whose paths are alive where `live` says so."""
-    values: tuple[ArrayLike, ...] = (0.0, dt, np.sqrt(dt), live, 0.0, 0.0)
-    t, longest, root, alive, square, share = (aligned((LANES,), value) for value in values)
-    return Scratch(t, longest, root, alive, square, share, aligned((observables, LANES), 0.0))
+    room = Scratch(*aligned_zeros(*[(LANES,)] * 6, (observables, LANES)))
+    room.dt[...], room.root[...], room.live[...] = dt, np.sqrt(dt), live
+    return room
 
 
 _LIMIT = BLOWN_UP * BLOWN_UP
