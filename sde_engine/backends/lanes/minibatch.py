@@ -10,7 +10,7 @@ from sde_engine.backends.lanes import weave
 from sde_engine.backends.lanes.noise import draw_distinct, fill_normals, fill_rows, fill_signs
 from sde_engine.backends.lanes.primitives import ENTRY, INNER
 from sde_engine.backends.lanes.record import finish, guard, scratch, shared_look
-from sde_engine.backends.trace import LANES, Job, Trace, aligned
+from sde_engine.backends.trace import LANES, Job, Trace, aligned, aligned_zeros
 from sde_engine.kernel import Minibatch
 from sde_engine.rng import BATCH, EPOCH, EXAMPLE, MOST_PATTERNS, SIGNS, sign_patterns
 
@@ -64,16 +64,24 @@ class _Work(NamedTuple):
 def _work(kind: str, draws: int, batch: int, sampling: str, examples: int) -> _Work:
     drawn = {"iid": 4, "without_replacement": batch, "epoch": examples}[sampling]
     patterns = sign_patterns(draws, batch) if kind == "sign" else ()
-    made_of = aligned((draws, 2, LANES), 0, np.uint64) if kind == "sign" else aligned((draws, 4, LANES), 0.0)
+    made_of, held, words, lane_words, rows, swaps = aligned_zeros(
+        (draws, 2 if kind == "sign" else 4, LANES),
+        (len(patterns) * LANES,),
+        (4, LANES),
+        (LANES, drawn),
+        (drawn, LANES),
+        (2, drawn),
+    )
+    made_of = made_of.view(np.uint64) if kind == "sign" else made_of
     return _Work(
         len(patterns) > 0,
         made_of,
         made_of.reshape(-1),
-        aligned((len(patterns) * LANES,), 0, np.uint64),
-        aligned((4, LANES), 0, np.uint64),
-        aligned((LANES, drawn), 0, np.uint64),
-        aligned((drawn, LANES), 0, np.int64),
-        aligned((2, drawn), 0, np.int64),
+        held.view(np.uint64),
+        words.view(np.uint64),
+        lane_words.view(np.uint64),
+        rows.view(np.int64),
+        swaps.view(np.int64),
         np.arange(examples),
     )
 
