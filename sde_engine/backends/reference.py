@@ -174,7 +174,10 @@ def _batches(run: _Run, kernel: Minibatch) -> Any:
     def counted(update: int) -> Any:
         drawn = [example for _, example in fresh(update)]
         for pattern in patterns:
-            yield sum(np.all([x == y for x, y in zip(one, pattern, strict=True)], axis=0) * 1.0 for one in drawn), pattern
+            yield (
+                sum(np.all([x == y for x, y in zip(one, pattern, strict=True)], axis=0) * 1.0 for one in drawn),
+                pattern,
+            )
 
     def with_replacement(update: int) -> Any:
         for example in range(update * batch, (update + 1) * batch):

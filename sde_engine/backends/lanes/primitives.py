@@ -45,7 +45,9 @@ def ones(context: Any, word: Any) -> Any:
 
 
 @intrinsic
-def gather_pairs(context: Any, table: Any, first: Any, second: Any, third: Any, fourth: Any, z: Any, a: Any, b: Any) -> Any:
+def gather_pairs(
+    context: Any, table: Any, first: Any, second: Any, third: Any, fourth: Any, z: Any, a: Any, b: Any
+) -> Any:
     """Copy the pairs of numbers at four places of `table` to z: their first numbers from `a` on, their second from `b`.
 
     A load for each pair and two stores for all: half the time of a gather for each number.
