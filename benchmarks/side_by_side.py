@@ -1,7 +1,7 @@
 """What our loops cost beside what one would write otherwise, in one run: ratios of interleaved repetitions, medians.
 
-Everybody computes the same thing, or the run stops (benchmarks/problem.py). All but the line on threads is held on one
-core, in double precision, and timed by the processor's clock.
+Everybody computes the same thing, or the run stops (benchmarks/problem.py), in double precision. All but what says threads
+or all cores is held on one core and timed by the processor's clock.
 """
 
 import os
@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sde_engine.bench.problem import DESCENT, LANGEVIN, Absent, Participant
-from sde_engine.bench.timing import Timing, race, speed_up
+from sde_engine.bench.timing import race, rows, speed_up
 
 CORES = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []  # Linux can choose
 
@@ -39,7 +39,7 @@ def on_one_core() -> None:
 
 
 def _measured(folder: Path, rounds: int, say: Callable[[str], None]) -> dict[str, Any]:
-    from sde_engine.bench import descent_peers, langevin_peers
+    from sde_engine.bench import descent_peers, langevin_peers, whole_machine
 
     found: dict[str, Any] = {"machine": machine()}
     say("first calls")
@@ -62,6 +62,8 @@ def _measured(folder: Path, rounds: int, say: Callable[[str], None]) -> dict[str
             "langevin": speed_up(lambda threads: langevin_peers.ours("", 32768, "numba", threads), rounds),
             "sgd_two_point": speed_up(lambda threads: descent_peers.ours("two_point", 16384, threads), rounds),
         }
+        say("whole machine")
+        found["whole_machine"] = whole_machine.in_a_process_of_its_own(rounds)
     found["machine"]["load_after"] = os.getloadavg()
     return found
 
@@ -88,22 +90,6 @@ def first_calls() -> dict[str, float]:
     return found
 
 
-def rows(timings: list[Timing]) -> list[dict[str, Any]]:
-    """Return timings as plain data."""
-    return [
-        {
-            "name": one.name,
-            "ns": round(one.median, 3),
-            "ns_best": round(one.best, 3),
-            "ratio_to_ours": round(one.ratio, 4),
-            "mean_v": None if one.moments is None else float(one.moments.mean),
-            "mean_v_stderr": None if one.moments is None else float(one.moments.mean_error),
-            "standard_errors_from_ours": None if one.distance is None else round(one.distance, 2),
-        }
-        for one in timings
-    ]
-
-
 def machine() -> dict[str, Any]:
     """Return what the numbers depend on."""
     import llvmlite.binding
@@ -121,12 +107,16 @@ def machine() -> dict[str, Any]:
 def show(found: dict[str, Any], console: Console) -> None:
     """Print the tables."""
     console.print(", ".join(f"{name} {value}" for name, value in found["machine"].items() if "load" not in name))
+    one_core, all_cores = "one path, one core", "one path, all cores, wall clock"
     for name, title, unit in (
-        ("langevin", f"Euler-Maruyama, two parameters, {LANGEVIN.steps} steps", "ns a step"),
-        ("sgd_two_point", f"SGD, batch {DESCENT.batch}, two-point data", "ns an update"),
-        ("sgd_table", f"SGD, batch {DESCENT.batch}, table of 442 rows", "ns an update"),
+        ("langevin", f"Euler-Maruyama, two parameters, {LANGEVIN.steps} steps: {one_core}", "ns a step"),
+        ("whole_machine", f"Euler-Maruyama, two parameters, {LANGEVIN.steps} steps: {all_cores}", "ns a step"),
+        ("sgd_two_point", f"SGD, batch {DESCENT.batch}, two-point data: {one_core}", "ns an update"),
+        ("sgd_table", f"SGD, batch {DESCENT.batch}, table of 442 rows: {one_core}", "ns an update"),
     ):
-        table = Table("", unit, "best", "times ours", "E v", "sigma from ours", title=f"{title}: one path, one core")
+        if name not in found:
+            continue
+        table = Table("", unit, "best", "times ours", "E v", "sigma from ours", title=title)
         for one in found[name]:
             has_mean = one["mean_v"] is not None
             mean = f"{one['mean_v']:.4f} +- {one['mean_v_stderr']:.4f}" if has_mean else ""

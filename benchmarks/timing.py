@@ -5,7 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from sde_engine.bench.problem import TOLERANCE, Moments, Participant
 
@@ -48,13 +48,16 @@ def agreed(participants: Sequence[Participant]) -> list[tuple[Moments | None, fl
     return list(zip(known, distances, strict=True))
 
 
-def race(participants: Sequence[Participant], units: int, count: int) -> list[Timing]:
+def race(
+    participants: Sequence[Participant], units: int, count: int, clock: Callable[[], float] = time.process_time
+) -> list[Timing]:
     """Check that all compute the same thing, then time them; `units` is the work a path.
 
-    Times are of the processor, summed over threads, so that they hardly depend on what else runs.
+    Times are of the processor, summed over threads, so that they hardly depend on what else runs; by `time.perf_counter`
+    they are of the wall clock.
     """
     checked = agreed(participants)
-    seconds = rounds([partial(who.run, 2) for who in participants], count, time.process_time)
+    seconds = rounds([partial(who.run, 2) for who in participants], count, clock)
     cost = [[s / (who.paths * units) * 1e9 for s, who in zip(row, participants, strict=True)] for row in seconds]
     found = []
     for k, (who, (moments, distance)) in enumerate(zip(participants, checked, strict=True)):
@@ -62,6 +65,22 @@ def race(participants: Sequence[Participant], units: int, count: int) -> list[Ti
         ratio = statistics.median(row[k] / row[0] for row in cost)
         found.append(Timing(who.name, statistics.median(own), min(own), ratio, moments, distance))
     return found
+
+
+def rows(timings: list[Timing]) -> list[dict[str, Any]]:
+    """Return timings as plain data."""
+    return [
+        {
+            "name": one.name,
+            "ns": round(one.median, 3),
+            "ns_best": round(one.best, 3),
+            "ratio_to_ours": round(one.ratio, 4),
+            "mean_v": None if one.moments is None else float(one.moments.mean),
+            "mean_v_stderr": None if one.moments is None else float(one.moments.mean_error),
+            "standard_errors_from_ours": None if one.distance is None else round(one.distance, 2),
+        }
+        for one in timings
+    ]
 
 
 def speed_up(of: Callable[[int], Participant], count: int) -> float:

@@ -6,8 +6,8 @@ restarts, and nested step sizes can share a path. One counter gives four 32-bit 
 indices of one stream: index n takes word n mod 4 of counter n // 4. A fair sign is one bit, so they serve 128 of them:
 index n takes bit n mod 32 of word (n // 32) mod 4 of counter n // 128.
 
-The integer arithmetic and the polynomials behind the normals are written once and give equal bits under numpy and
-numba. Normals come by Box-Muller from 32-bit uniforms, two of two words: |z| <= 6.77, granularity 2**-32 in the uniform
+The integer arithmetic and the polynomials behind the normals are written once: equal bits under numpy and numba, JAX to
+rounding. Normals come by Box-Muller from 32-bit uniforms, two of two words: |z| <= 6.77, granularity 2**-32 in the uniform
 behind the radius and 2**-30 of a quarter turn in the angle. Beside that their rounding, below 2e-11, is nothing.
 
 References
@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from sde_engine.components import sqrt
 from sde_engine.elementary import as_float, as_word
 
 # Streams: one family of counters for each use; a column or draw number is added to the family.
@@ -42,8 +43,9 @@ _ONE_BITS = np.uint64(0x3FF0000000000000)
 _BIT = np.uint64(1)
 _TOP = np.uint64(63)
 _TWO_52_BITS = np.uint64(0x4330000000000000)
-_BELOW_TWO_52 = 4503599627370495.5  # 2**52 - 1/2
-_SQRT_HALF_BITS = np.uint64(0x3FE6A09E667F3BCD)
+_BELOW_TWO_52 = 2.0**52 - 0.5
+_TWO_52_AND_33 = 2.0**52 + 33.0
+_SQRT_EIGHTH_BITS = np.uint64(0x3FD6A09E667F3BCD)
 _FRACTION = np.uint64(0x000FFFFFFFFFFFFF)
 _EXPONENT = np.uint64(52)
 _TO_FRACTION = np.uint64(22)
@@ -72,18 +74,19 @@ def words_of(path: Any, stream: Any, counter: Any, seed: Any) -> Any:
 def half_square_radius(word: Any) -> Any:
     """Return -ln u for the midpoint u of a 32-bit word's cell of the unit interval, relative error below 5e-12.
 
-    2**32 u = 2**k m with m in [sqrt(1/2), sqrt(2)); ln m is a series in s = (m - 1)/(m + 1).
+    2**32 u = 2**k m with m in [sqrt(1/8), sqrt(1/2)); ln 2m is a series in s = (2m - 1)/(2m + 1). k is an unsigned
+    integer, turned into a double as the last bits of 2**52 + k.
     """
     bits = as_word(as_float(word | _TWO_52_BITS) - _BELOW_TWO_52)
-    k = np.int64(bits - _SQRT_HALF_BITS) >> np.int64(52)
-    m = as_float(bits - (np.uint64(k) << _EXPONENT))
-    s = (m - 1.0) / (m + 1.0)
+    k = (bits - _SQRT_EIGHTH_BITS) >> _EXPONENT
+    m = as_float(bits - (k << _EXPONENT))
+    s = (m - 0.5) / (m + 0.5)
     z = s * s
     series = z * 0.11808179549572992 + 0.14267525518908156
     series = series * z + 0.20000192336187594
     series = series * z + 0.3333333262374376
     series = series * z + 1.0000000000041798
-    return (32.0 - np.float64(k)) * _LN2 - (s + s) * series
+    return (_TWO_52_AND_33 - as_float(k | _TWO_52_BITS)) * _LN2 - (s + s) * series
 
 
 def normals_of(a: Any, b: Any) -> Any:
@@ -93,7 +96,7 @@ def normals_of(a: Any, b: Any) -> Any:
     normals are +-sqrt(-ln u) (cos psi -+ sin psi). Cosine and sine of psi = pi t / 2 are series in t, |t| < 1/2, with
     errors below 4e-12: no quadrant has to be told from another.
     """
-    radius = np.sqrt(half_square_radius(a))
+    radius = sqrt(half_square_radius(a))
     t = as_float(((b << _TO_FRACTION) & _FRACTION) | _ONE_BITS) - _MIDDLE
     y = t * t
     sine = y * 0.00015820630355647733 - 0.004681266256726245

@@ -23,11 +23,12 @@ PACKAGE = ROOT / "sde_engine"
 # Rooms from the ground up: an import points to a lower row; inside a row only within one room.
 ROWS = (
     ("errors", "elementary", "conventions", "progress"),
-    ("capacity", "components", "rng", "values"),
+    ("capacity", "components", "values"),
+    ("rng",),
     ("model", "scheme", "theory"),
     ("data", "kernel", "kinds", "log_chart", "examples"),
     ("models", "schemes", "backends"),
-    ("stats", "discovery"),  # discovery walks the folder of models; below row 10 nobody else names one
+    ("stats", "discovery"),  # discovery walks the folder of models; below `paths` nobody else names one
     ("run", "dynamics"),
     ("store",),
     ("network",),

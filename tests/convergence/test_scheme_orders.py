@@ -95,7 +95,7 @@ WRONG = [
     (replace(EULER, build=_changed(_restless), noise_kinds=frozenset({"additive"})), "does not converge to"),
     (replace(EULER, weak_order=2.0), "at its declared order"),
     (replace(ALL["heun"], weak_order=inf), "is declared exact in law, but a moment is off by"),
-    (replace(EULER, strong_order=1.0), "declares strong order 1, but 0.5"),
+    (replace(EULER, strong_order=1.0), r"declares strong order 1, but 0\.[45]"),
     (replace(ALL["log_platen"], build=ALL["log_euler"].build), "at its declared order"),
     (replace(ALL["log_platen"], weak_order=1.0), "declares weak order 1, but "),
     (replace(ALL["log_platen"], strong_order=0.5), "declares strong order 0.5, but "),

@@ -13,7 +13,7 @@ from sde_engine.fokker_planck.passage import relaxation_rates
 from sde_engine.stationary_law import stationary
 
 WELL = sde.load_model("double_well")
-RUN = {"paths": 12_000, "time": 10.0, "seed": 1, "threads": 1}
+RUN = {"paths": 20_000, "time": 10.0, "seed": 1, "threads": 1}
 
 
 def generator_rate(temperature: float) -> float:

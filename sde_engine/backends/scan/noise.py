@@ -1,6 +1,6 @@
-"""The engine's random numbers inside JAX: the same 32-bit words as numpy and numba, normals to 2e-11.
+"""The engine's random numbers inside JAX: the same 32-bit words as numpy and numba, normals to rounding.
 
-The integer arithmetic is `sde_engine.rng.philox` itself, traced on uint64. A word belongs to (seed, path, stream,
+They are the functions of `sde_engine.rng`, traced on uint64. A word belongs to (seed, path, stream,
 index), so it does not matter in which chunks, blocks or order a run asks for it. Everything here needs 64-bit types
 (`jax.enable_x64`).
 """
@@ -9,11 +9,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from sde_engine import rng
-
-_QUARTER = 0.5 * np.pi * 2.0**-30  # of a turn, in 2**30 parts
 
 
 def words(seed: Any, path: Any, stream: Any, first: Any, count: int) -> jax.Array:
@@ -37,7 +34,7 @@ def quad(seed: Any, paths: Any, stream: int, width: int, counter: Any) -> tuple[
     streams = jnp.uint64(stream) + jnp.arange(width, dtype=jnp.uint64)[:, None]
     paths, counter, seed = (jnp.asarray(x, dtype=jnp.uint64) for x in (paths, counter, seed))
     a, b, c, d = rng.words_of(paths, streams, counter, seed)
-    return *_pair(a, b), *_pair(c, d)
+    return *rng.normals_of(a, b), *rng.normals_of(c, d)
 
 
 def signs(seed: Any, path: Any, stream: int, width: int, first: Any, count: int) -> jax.Array:
@@ -86,15 +83,7 @@ def _slice(quads: jax.Array, first: Any, count: int) -> jax.Array:
 
 
 def _box_muller(quads: jax.Array) -> jax.Array:
-    return jnp.stack(_pair(quads[::2], quads[1::2]), axis=1).reshape(quads.shape)
-
-
-def _pair(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """Return what `rng.normals_of` says: two bits of b are signs, the others an angle of the first quadrant."""
-    radius = jnp.sqrt(-2.0 * jnp.log((a.astype(jnp.float64) + 0.5) * 2.0**-32))
-    angle = _QUARTER * ((b & jnp.uint64(2**30 - 1)).astype(jnp.float64) + 0.5)
-    one, other = (1.0 - 2.0 * ((b >> jnp.uint64(k)) & jnp.uint64(1)).astype(jnp.float64) for k in (31, 30))
-    return one * radius * jnp.cos(angle), other * radius * jnp.sin(angle)
+    return jnp.stack(rng.normals_of(quads[::2], quads[1::2]), axis=1).reshape(quads.shape)
 
 
 def _below(word: jax.Array, count: Any) -> jax.Array:
