@@ -157,6 +157,7 @@ def gather(draws: int) -> Any:
     """Return block(table, rows, first, count, z): copy rows[first : first + count] of a table to where examples are.
 
     A loop that looked them up itself could not be vectorized: a row might be anywhere, the sums themselves included.
+    Columns go two by two, and a last one that is left over by itself.
     """
     rows = ", ".join(f"{draws} * rows[first + q, j + {k}] + {{c}}" for k in range(4))
     text = "def block(table, rows, first, count, z):\n    for q in range(count):\n"
@@ -167,7 +168,7 @@ def gather(draws: int) -> Any:
         text += f"            gather_pairs(table, {rows.format(c=c)}, z, {to})\n"
     if draws % 2:
         text += "        for j in range(LANES):\n"
-        text += f"            k = rows[first + q, j] & 0xFFFFFFFFFF\n"
+        text += "            k = rows[first + q, j] & 0xFFFFFFFFFF\n"
         text += f"            z[({4 * draws - 4} + q) * LANES + j] = table[k * {draws} + {draws - 1}]\n"
     return _define(text, gather_pairs=gather_pairs)
 
