@@ -124,7 +124,10 @@ def _fresh(some: Any, one: Any, fill: Any, served: int, draws: int) -> Any:
 
 
 def _signs(one: Any, count: Any, last: Any, draws: int) -> Any:
-    """Return add for signs of few patterns: the bits of a batch are counted, 64 examples of one word at a time."""
+    """Return add for signs of few patterns, the 64 examples of a word at a time: their bits are counted.
+
+    A batch that is too small for that adds its gradients one by one.
+    """
 
     @numba.njit(**INNER)
     def add(
@@ -135,13 +138,12 @@ def _signs(one: Any, count: Any, last: Any, draws: int) -> Any:
             if example % SIGNS == 0:
                 for c in range(draws):
                     fill_signs(work.examples[c], first_path, EXAMPLE + c, example // SIGNS, seed)
-            if not work.counted:
-                one(th, work.flat, example, total, p)
-                example += 1
-                continue
             until = min(end, (example | 63) + 1)
             mask = (_ALL >> np.uint64(64 - (until - example))) << np.uint64(example & 63)
-            if until == end:
+            if not work.counted:
+                for k in range(example, until):
+                    one(th, work.flat, k, total, p)
+            elif until == end:
                 last(th, work.flat, example, mask, work.held, keep, batch, total, p)
             else:
                 count(work.flat, example, mask, work.held, keep)
