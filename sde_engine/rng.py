@@ -15,6 +15,7 @@ References
 Salmon, J. K., Moraes, M. A., Dror, R. O. and Shaw, D. E. (2011). Parallel random numbers: as easy as 1, 2, 3. SC'11.
 """
 
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ EPOCH = 3 << 16  # the permutation of an epoch
 START = 4 << 16  # initial states, one stream a component
 
 SIGNS = 128  # fair signs that one counter serves
+MOST_PATTERNS = 4  # of the signs of an example, over which the gradients of a batch are added up by number
 
 _MASK = np.uint64(0xFFFFFFFF)
 _HALF = np.uint64(32)
@@ -114,6 +116,15 @@ def normals_of(a: Any, b: Any) -> Any:
 def sign(word: Any, place: Any) -> Any:
     """Return +1 where bit `place` (uint64, 0 to 31) of a word is 0, else -1."""
     return as_float((((word >> place) & _BIT) << _TOP) | _ONE_BITS)
+
+
+def sign_patterns(draws: int, batch: int) -> tuple[tuple[float, ...], ...]:
+    """Return the patterns of `draws` signs whose gradients a batch adds up by number, or none: then one by one.
+
+    A batch with all patterns and more of few signs costs as much as one of that many examples. Every backend adds in
+    this order, the first sign changing last.
+    """
+    return tuple(product((1.0, -1.0), repeat=draws)) if 2**draws <= min(batch, MOST_PATTERNS) else ()
 
 
 def index_below(word: Any, count: Any) -> Any:

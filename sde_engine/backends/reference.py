@@ -152,9 +152,9 @@ def _minibatch(run: _Run, kernel: Minibatch) -> None:
         for part, weight in enumerate(kernel.weights):
             if part > 0:
                 total = [g * (kernel.weights[part - 1] / weight) for g in total]
-            for example in draw(done * len(kernel.weights) + part):
+            for number, example in draw(done * len(kernel.weights) + part):
                 for i, g in enumerate(run.job.example_gradient(run.theta, example, p)):
-                    total[i] = total[i] + g
+                    total[i] = total[i] + number * g
         share = kernel.weights[-1] / kernel.batch
         run.th = np.array(kernel.step(tuple(run.th), tuple(g * share for g in total), p, h))
         if (done % 4 == 3 or done + 1 == clock.steps) and not run.guard(np.full(len(dt), (done + 1) * clock.dt)):
@@ -162,31 +162,40 @@ def _minibatch(run: _Run, kernel: Minibatch) -> None:
 
 
 def _batches(run: _Run, kernel: Minibatch) -> Any:
-    """Return update -> the examples of that update's minibatch, each a tuple of `draws` arrays over paths."""
+    """Return update -> the examples of that update's minibatch: how often each, and a tuple of `draws` numbers."""
     examples, batch, seed = run.job.examples, kernel.batch, run.job.seed
+    patterns = rng.sign_patterns(examples.draws, batch) if examples.kind == "sign" else ()
 
     def fresh(update: int) -> Any:
         source = rng.normals if examples.kind == "normal" else rng.signs
         for example in range(update * batch, (update + 1) * batch):
-            yield tuple(source(seed, run.paths, rng.EXAMPLE + c, example) for c in range(examples.draws))
+            yield 1.0, tuple(source(seed, run.paths, rng.EXAMPLE + c, example) for c in range(examples.draws))
+
+    def counted(update: int) -> Any:
+        drawn = [example for _, example in fresh(update)]
+        for pattern in patterns:
+            yield (
+                sum(np.all([x == y for x, y in zip(one, pattern, strict=True)], axis=0) * 1.0 for one in drawn),
+                pattern,
+            )
 
     def with_replacement(update: int) -> Any:
         for example in range(update * batch, (update + 1) * batch):
             word = rng.words(seed, run.paths, rng.BATCH, example)
-            yield tuple(examples.table[rng.index_below(word, np.uint64(examples.size))].T)
+            yield 1.0, tuple(examples.table[rng.index_below(word, np.uint64(examples.size))].T)
 
     def distinct(update: int) -> Any:
         for row in _distinct(seed, run.paths, rng.BATCH, update, examples.size, batch):
-            yield tuple(examples.table[row].T)
+            yield 1.0, tuple(examples.table[row].T)
 
     def epoch(update: int) -> Any:
         batches = examples.size // batch
         order = _distinct(seed, run.paths, rng.EPOCH, update // batches, examples.size, examples.size)
         for row in order[update % batches * batch :][:batch]:
-            yield tuple(examples.table[row].T)
+            yield 1.0, tuple(examples.table[row].T)
 
     if examples.kind != "table":
-        return fresh
+        return counted if patterns else fresh
     return {"iid": with_replacement, "without_replacement": distinct, "epoch": epoch}[kernel.sampling]
 
 

@@ -7,13 +7,14 @@ import numba
 import numpy as np
 
 from sde_engine.backends.lanes import weave
-from sde_engine.backends.lanes.noise import below, draw_distinct, fill_normals, fill_words
+from sde_engine.backends.lanes.noise import draw_distinct, fill_normals, fill_rows, fill_signs
 from sde_engine.backends.lanes.primitives import ENTRY, INNER
 from sde_engine.backends.lanes.record import finish, guard, scratch, shared_look
-from sde_engine.backends.trace import LANES, Job, Trace, aligned
+from sde_engine.backends.trace import LANES, Job, Trace, aligned, aligned_zeros
 from sde_engine.kernel import Minibatch
-from sde_engine.rng import BATCH, EPOCH, EXAMPLE, SIGNS
+from sde_engine.rng import BATCH, EPOCH, EXAMPLE, MOST_PATTERNS, SIGNS, sign_patterns
 
+_ALL = np.uint64(2**64 - 1)
 _GUARD_EVERY = 4
 _GROUP = 4  # examples whose gradients are added in one pass over the lanes
 
@@ -49,8 +50,10 @@ def run_block(job: Job, kernel: Minibatch, first_path: int, th: np.ndarray, trac
 class _Work(NamedTuple):
     """Buffers of one block, reused for every update."""
 
-    examples: np.ndarray  # (draws, 4, LANES) what examples are made of: numbers, or for signs their words
+    counted: bool  # whether signs are summed pattern by pattern
+    examples: np.ndarray  # (draws, 4, LANES) what examples are made of: numbers, or (draws, 2, LANES) words of 64 signs
     flat: np.ndarray  # the same memory in one dimension
+    held: np.ndarray  # (patterns * LANES,) how often each pattern of signs has occurred
     words: np.ndarray  # (4, LANES)
     lane_words: np.ndarray  # (LANES, drawn) the words of one shuffle a lane
     rows: np.ndarray  # (drawn, LANES) rows of the table
@@ -60,14 +63,25 @@ class _Work(NamedTuple):
 
 def _work(kind: str, draws: int, batch: int, sampling: str, examples: int) -> _Work:
     drawn = {"iid": 4, "without_replacement": batch, "epoch": examples}[sampling]
-    made_of = aligned((draws, 4, LANES), 0, np.uint64 if kind == "sign" else np.float64)
+    patterns = sign_patterns(draws, batch) if kind == "sign" else ()
+    made_of, held, words, lane_words, rows, swaps = aligned_zeros(
+        (draws, 2 if kind == "sign" else 4, LANES),
+        (len(patterns) * LANES,),
+        (4, LANES),
+        (LANES, drawn),
+        (drawn, LANES),
+        (2, drawn),
+    )
+    made_of = made_of.view(np.uint64) if kind == "sign" else made_of
     return _Work(
+        len(patterns) > 0,
         made_of,
         made_of.reshape(-1),
-        aligned((4, LANES), 0, np.uint64),
-        aligned((LANES, drawn), 0, np.uint64),
-        aligned((drawn, LANES), 0, np.int64),
-        aligned((2, drawn), 0, np.int64),
+        held.view(np.uint64),
+        words.view(np.uint64),
+        lane_words.view(np.uint64),
+        rows.view(np.int64),
+        swaps.view(np.int64),
         np.arange(examples),
     )
 
@@ -76,9 +90,13 @@ def _work(kind: str, draws: int, batch: int, sampling: str, examples: int) -> _W
 def _batch_sum(kind: str, sampling: str, example_gradient: Any, dim: int, draws: int) -> Any:
     """Return add(th, total, batch, update, first_path, seed, p, table, work), the sum of a minibatch's gradients."""
     some, one = (weave.add_gradients(example_gradient, dim, draws, kind, count) for count in (_GROUP, 1))
+    patterns = sign_patterns(draws, MOST_PATTERNS) if kind == "sign" else ()
+    if patterns:
+        last = weave.add_patterns(example_gradient, dim, patterns)
+        return _signs(one, weave.count_patterns(patterns), last, draws)
     if kind != "table":
         return _fresh(
-            some, one, fill_normals if kind == "normal" else fill_words, SIGNS if kind == "sign" else 4, draws
+            some, one, fill_normals if kind == "normal" else fill_signs, SIGNS if kind == "sign" else 4, draws
         )
     return {"iid": _with_replacement, "without_replacement": _distinct, "epoch": _epoch}[sampling](
         some, one, weave.gather(draws)
@@ -105,6 +123,35 @@ def _fresh(some: Any, one: Any, fill: Any, served: int, draws: int) -> Any:
     return add
 
 
+def _signs(one: Any, count: Any, last: Any, draws: int) -> Any:
+    """Return add for signs of few patterns, the 64 examples of a word at a time: their bits are counted.
+
+    A batch that is too small for that adds its gradients one by one.
+    """
+
+    @numba.njit(**INNER)
+    def add(
+        th: Any, total: Any, batch: Any, update: Any, first_path: Any, seed: Any, p: Any, table: Any, work: Any
+    ) -> None:
+        example, end, keep = update * batch, update * batch + batch, np.uint64(0)
+        while example < end:
+            if example % SIGNS == 0:
+                for c in range(draws):
+                    fill_signs(work.examples[c], first_path, EXAMPLE + c, example // SIGNS, seed)
+            until = min(end, (example | 63) + 1)
+            mask = (_ALL >> np.uint64(64 - (until - example))) << np.uint64(example & 63)
+            if not work.counted:
+                for k in range(example, until):
+                    one(th, work.flat, k, total, p)
+            elif until == end:
+                last(th, work.flat, example, mask, work.held, keep, batch, total, p)
+            else:
+                count(work.flat, example, mask, work.held, keep)
+            example, keep = until, _ALL
+
+    return add
+
+
 def _with_replacement(some: Any, one: Any, gather: Any) -> Any:
     @numba.njit(**INNER)
     def add(
@@ -113,8 +160,7 @@ def _with_replacement(some: Any, one: Any, gather: Any) -> Any:
         example, end = update * batch, update * batch + batch
         while example < end:
             if example % _GROUP == 0:
-                fill_words(work.words, first_path, BATCH, example // 4, seed)
-                below(work.words, work.order.shape[0], work.rows)
+                fill_rows(work.rows, first_path, BATCH, example // 4, seed, work.order.shape[0])
                 gather(table, work.rows, 0, _GROUP, work.flat)
             if example % _GROUP == 0 and example + _GROUP <= end:
                 some(th, work.flat, 0, total, p)

@@ -8,7 +8,7 @@ import numpy as np
 from sde_engine.backends.lanes.primitives import INNER
 from sde_engine.backends.trace import LANES
 from sde_engine.elementary import as_float, as_word
-from sde_engine.rng import normals_of, words_of
+from sde_engine.rng import index_below, normals_of, words_of
 
 _U64 = np.uint64
 
@@ -48,6 +48,15 @@ def fill_normals(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any
 
 
 @numba.njit(**INNER)
+def fill_signs(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any) -> None:
+    """Fill out (2, LANES) with a counter's 128 bits, in order."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        out[0, j] = a | b << _U64(32)
+        out[1, j] = c | d << _U64(32)
+
+
+@numba.njit(**INNER)
 def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: Any, seed: Any) -> None:
     """Fill out (4, LANES) as `fill_normals`, for lanes with a path number and a counter of their own."""
     for j in range(LANES):
@@ -57,11 +66,14 @@ def fill_normals_of(out: Any, first_path: Any, slot: Any, stream: Any, counter: 
 
 
 @numba.njit(**INNER)
-def below(words: Any, count: int, out: Any) -> None:
-    """Turn (4, LANES) words into indices below `count`."""
-    for q in range(4):
-        for j in range(LANES):
-            out[q, j] = np.int64((words[q, j] * _U64(count)) >> _U64(32))
+def fill_rows(out: Any, first_path: Any, stream: Any, counter: Any, seed: Any, count: int) -> None:
+    """Fill out (4, LANES) with indices below `count`, made of a counter's words."""
+    for j in range(LANES):
+        a, b, c, d = words_of(_U64(first_path + j), _U64(stream), _U64(counter), _U64(seed))
+        out[0, j] = index_below(a, _U64(count))
+        out[1, j] = index_below(b, _U64(count))
+        out[2, j] = index_below(c, _U64(count))
+        out[3, j] = index_below(d, _U64(count))
 
 
 @numba.njit(**INNER)

@@ -17,9 +17,11 @@ import numpy as np
 
 from sde_engine import rng
 from sde_engine.backends.lanes.compiled import compiled
-from sde_engine.backends.lanes.primitives import INLINED, INNER
+from sde_engine.backends.lanes.primitives import INLINED, INNER, gather_pairs, ones
 from sde_engine.backends.trace import BLOWN_UP, LANES, LOG_RESCALE, SMALL_SQUARE, TINY_SQUARE
 from sde_engine.elementary import log
+
+Patterns = tuple[tuple[float, ...], ...]
 
 
 def _read(array: str, count: int) -> str:
@@ -70,26 +72,37 @@ def _example(kind: str, draws: int, after: int) -> str:
     """Spell example `first + after`: numbers as they are, signs out of their words."""
     if kind != "sign":
         return "(" + "".join(f"z[({4 * i} + (first + {after} & 3)) * LANES + j], " for i in range(draws)) + ")"
-    word = "(first >> 5 & 3)"
-    return "(" + "".join(f"sign(z[({4 * i} + {word}) * LANES + j], place{after}), " for i in range(draws)) + ")"
+    word = "(first >> 6 & 1)"
+    return "(" + "".join(f"sign(z[({2 * i} + {word}) * LANES + j], place{after}), " for i in range(draws)) + ")"
+
+
+def _begun(dim: int) -> list[str]:
+    return [f"theta = {_read('th', dim)}", *(f"t{i} = total[{i * LANES} + j]" for i in range(dim))]
+
+
+def _kept(dim: int) -> list[str]:
+    return [f"total[{i * LANES} + j] = t{i}" for i in range(dim)]
+
+
+def _over_lanes(lines: list[str]) -> str:
+    return "    for j in range(LANES):\n" + "".join(f"        {line}\n" for line in lines)
 
 
 def _summed(examples: list[str], dim: int) -> str:
     """Spell a loop that adds the gradients on some examples to `total`, one after the other, in registers."""
-    lines = [f"theta = {_read('th', dim)}", *(f"t{i} = total[{i * LANES} + j]" for i in range(dim))]
+    lines = _begun(dim)
     for example in examples:
         lines += [f"g = example_gradient(theta, {example}, p)", *(f"t{i} = t{i} + g[{i}]" for i in range(dim))]
-    lines += [f"total[{i * LANES} + j] = t{i}" for i in range(dim)]
-    return "    for j in range(LANES):\n" + "".join(f"        {line}\n" for line in lines)
+    return _over_lanes(lines + _kept(dim))
 
 
 @lru_cache(maxsize=256)
 def add_gradients(example_gradient: Any, dim: int, draws: int, kind: str, count: int) -> Any:
     """Return block(th, z, first, total, p): add the gradients on `count` examples to `total`.
 
-    `z` holds what they are made of: four numbers a draw, or for signs four words.
+    `z` holds what they are made of: four numbers a draw, or for signs two words of 64.
     """
-    places = "".join(f"    place{k} = uint64((first + {k}) & 31)\n" for k in range(count))
+    places = "".join(f"    place{k} = uint64((first + {k}) & 63)\n" for k in range(count))
     loop = _summed([_example(kind, draws, k) for k in range(count)], dim)
     return _define(
         "def block(th, z, first, total, p):\n" + (places if kind == "sign" else "") + loop,
@@ -99,19 +112,65 @@ def add_gradients(example_gradient: Any, dim: int, draws: int, kind: str, count:
     )
 
 
+def _numbers(patterns: Patterns) -> list[str]:
+    """Spell how often each pattern but the last has occurred: as held of earlier words, and in the bits of this one."""
+    words = [f"w{i} = z[({2 * i} + (first >> 6 & 1)) * LANES + j]" for i in range(len(patterns[0]))]
+    bits = [" & ".join(("~" if sign > 0.0 else "") + f"w{i}" for i, sign in enumerate(one)) for one in patterns[:-1]]
+    return words + [f"n{k} = (held[{k} * LANES + j] & keep) + ones({bit} & mask)" for k, bit in enumerate(bits)]
+
+
+@lru_cache(maxsize=256)
+def count_patterns(patterns: Patterns) -> Any:
+    """Return block(z, first, mask, held, keep): count the patterns in the masked bits of the word of sign `first`.
+
+    `z` is (draws, 2, LANES) of 64 signs each. `held` is (patterns - 1, LANES), for the last is what the others leave;
+    where `keep` is 0 and not all bits, it is begun anew.
+    """
+    lines = [*_numbers(patterns), *(f"held[{k} * LANES + j] = n{k}" for k in range(len(patterns) - 1))]
+    return _define("def block(z, first, mask, held, keep):\n" + _over_lanes(lines), ones=ones)
+
+
+@lru_cache(maxsize=256)
+def add_patterns(example_gradient: Any, dim: int, patterns: Patterns) -> Any:
+    """Return block(th, z, first, mask, held, keep, batch, total, p): add the gradients of a batch to `total`.
+
+    It ends in the word of sign `first`; the rest is as in `count_patterns`. The gradient on each pattern is added times
+    the number of its examples, in the order of `patterns`.
+    """
+    others = "".join(f" - n{k}" for k in range(len(patterns) - 1))
+    lines = [*_numbers(patterns), f"n{len(patterns) - 1} = uint64(batch){others}"]
+    lines += _begun(dim)
+    for k, pattern in enumerate(patterns):
+        lines += [f"times = float64(n{k})", f"g = example_gradient(theta, {pattern}, p)"]
+        lines += [f"t{i} = t{i} + times * g[{i}]" for i in range(dim)]
+    return _define(
+        "def block(th, z, first, mask, held, keep, batch, total, p):\n" + _over_lanes(lines + _kept(dim)),
+        example_gradient=compiled(example_gradient),
+        ones=ones,
+        uint64=np.uint64,
+        float64=np.float64,
+    )
+
+
 @lru_cache(maxsize=256)
 def gather(draws: int) -> Any:
     """Return block(table, rows, first, count, z): copy rows[first : first + count] of a table to where examples are.
 
     A loop that looked them up itself could not be vectorized: a row might be anywhere, the sums themselves included.
+    Columns go two by two, and a last one that is left over by itself.
     """
-    lines = "".join(f"            z[({4 * c} + q) * LANES + j] = table[k * {draws} + {c}]\n" for c in range(draws))
-    return _define(
-        "def block(table, rows, first, count, z):\n"
-        "    for q in range(count):\n"
-        "        for j in range(LANES):\n"
-        "            k = rows[first + q, j] & 0xFFFFFFFFFF\n" + lines
-    )
+    rows = ", ".join(f"{draws} * rows[first + q, j + {k}] + {{c}}" for k in range(4))
+    text = "def block(table, rows, first, count, z):\n    for q in range(count):\n"
+    if draws > 1:
+        text += "        for j in range(0, LANES, 4):\n"
+    for c in range(0, draws - 1, 2):
+        to = f"({4 * c} + q) * LANES + j, ({4 * c + 4} + q) * LANES + j"
+        text += f"            gather_pairs(table, {rows.format(c=c)}, z, {to})\n"
+    if draws % 2:
+        text += "        for j in range(LANES):\n"
+        text += "            k = rows[first + q, j] & 0xFFFFFFFFFF\n"
+        text += f"            z[({4 * draws - 4} + q) * LANES + j] = table[k * {draws} + {draws - 1}]\n"
+    return _define(text, gather_pairs=gather_pairs)
 
 
 @lru_cache(maxsize=256)

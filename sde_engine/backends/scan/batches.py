@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from sde_engine import rng
 from sde_engine.backends.scan import noise
 from sde_engine.components import add as add_components
+from sde_engine.components import scale
 
 
 class Draw(NamedTuple):
@@ -26,6 +27,14 @@ def sum_of_gradients(
 ) -> tuple[Any, Callable[..., Any]]:
     """Return the memory at the start and add(number, theta, total, memory) -> (total plus a minibatch's sum, memory)."""
     begin, examples_of = _source(draw, seed, paths, table)
+    patterns = rng.sign_patterns(draw.draws, draw.batch) if draw.kind == "sign" else ()
+
+    def add_patterns(number: Any, theta: Any, total: Any, memory: Any) -> Any:
+        examples, memory = examples_of(number, memory)
+        for pattern in patterns:
+            count = (examples == jnp.array(pattern)).all(axis=2).sum(axis=1).astype(jnp.float64)
+            total = add_components(total, scale(count, example_gradient(theta, pattern, p)))
+        return total, memory
 
     def add(number: Any, theta: Any, total: Any, memory: Any) -> Any:
         examples, memory = examples_of(number, memory)
@@ -36,7 +45,7 @@ def sum_of_gradients(
 
         return jax.lax.scan(one, total, jnp.moveaxis(examples, 1, 0))[0], memory
 
-    return begin, add
+    return begin, add_patterns if patterns else add
 
 
 def _source(draw: Draw, seed: Any, paths: Any, table: Any) -> tuple[Any, Callable[..., Any]]:
