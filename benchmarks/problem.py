@@ -39,7 +39,7 @@ class Descent(NamedTuple):
 
     eta: float = 0.1
     batch: int = 8
-    updates: int = 1000
+    updates: int = 4000
 
 
 LANGEVIN, DESCENT = Langevin(), Descent()
