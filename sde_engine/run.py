@@ -105,6 +105,7 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
             every -= 1
     if isinstance(kernel, Diffusion) and kernel.size is not None:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
+        windows = max(1, min(windows, recorded // every))
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
 
 

@@ -13,18 +13,21 @@ from typing import Any, Literal
 
 import numpy as np
 
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible, SpecError, Unresolved, unknown
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
 from sde_engine.kinds import formulas
 from sde_engine.model import Model
 from sde_engine.paths import trace_of
 from sde_engine.run import Run
-from sde_engine.stats.fate import log_drift
+from sde_engine.stats.fate import log_drift, steadiness
 from sde_engine.stepping import kernel_of
 
 Method = Literal["exact", "ensemble"]
 _SMALL = 1e-80  # starts of the ensemble: the dynamics is linear to rounding there, and has room to grow
 _ROOM = -20.0  # ln |theta| above which the growth may have been bent by the nonlinearity
+_SHORTEST, _LONGEST = 8, 4096  # updates of the shortest run; how many times longer than asked the longest may be
+# p-values of one growth rate for all starts and both halves: what is lengthened if below, and what is refused in the end.
+_LIKELY, _UNLIKELY = 0.05, 1e-4
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ def lyapunov(
     dynamics : plain SGD by default
     method : "exact" where the model knows its exponents under these dynamics, "ensemble" for the growth rate of many
         paths started at |theta| = 1e-80; None: exact if it can be had
-    paths, updates, seed : of the ensemble, which has no default seed
+    paths, updates, seed : of the ensemble, which has no default seed; it is run longer where paths from different
+        starts do not yet grow alike
 
     Raises
     ------
     Incompatible : theta = 0 is no symmetric state of the model, or its exponents are not known exactly
+    Unresolved : the ensemble does not settle to one growth rate
     """
     from sde_engine.dynamics.sgd import Sgd
 
@@ -104,11 +109,30 @@ def _exact(model: Model, hyper: Hyper, dynamics: Any) -> dict[str, float] | None
 
 
 def _ensemble(model: Model, hyper: Hyper, dynamics: Dynamics, paths: int, updates: int, seed: int) -> Lyapunov:
+    """Return the growth rate of paths once the fastest direction has taken over from the one in which each began.
+
+    The run is lengthened until paths from all starts grow alike, in both halves of the record; it ends before they are
+    so large that the growth bends.
+    """
     signs = np.array([[1.0 if (k >> i) & 1 else -1.0 for i in range(model.dim)] for k in range(2 ** min(model.dim, 4))])
+    found: tuple[float, float, float] | None = None
+    longest, grows = updates * _LONGEST, True
     while True:
         run = Run(paths, seed, updates=updates, burn_in=0.25, observables=(model.components[0],))
         trace, clock = trace_of(model, dynamics, hyper, run, threads=1, points=_SMALL * signs)
         drift, error, level = log_drift(trace, clock)
-        if np.isnan(level) or level < _ROOM or updates < 16:
-            return Lyapunov(drift, error, "ensemble", {})
-        updates //= 2
+        too_far = level >= _ROOM or bool(np.isfinite(trace.diverged_at).all())
+        if too_far and found is None and updates >= 2 * _SHORTEST:
+            updates, grows = updates // 2, False
+            continue
+        if level < _ROOM:
+            found = drift, error, steadiness(trace, clock, len(signs))
+        if too_far or not grows or updates >= longest or (found is not None and found[2] > _LIKELY):
+            break
+        updates *= 2
+    if found is None or not found[2] > _UNLIKELY:
+        raise Unresolved(
+            f"the paths of {model.name!r} do not settle to one growth rate within {updates} updates near theta = 0, so the "
+            "exponent is not known; give more paths or updates, or take a model that states its exponents"
+        )
+    return Lyapunov(found[0], found[1], "ensemble", {})

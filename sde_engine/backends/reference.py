@@ -70,7 +70,7 @@ class _Run:
         d = np.where(recorded, values - trace.reference, 0.0)
         slots = [*d, *(d[k] * d[m] for k in range(len(d)) for m in range(k, len(d)))]
         if self.job.symmetric_origin:
-            slots.append(log(_square(self.th[: self.job.dim])) + 2.0 * LOG_RESCALE * trace.exponent)
+            slots += [log(_square(self.th[: self.job.dim])) + 2.0 * LOG_RESCALE * trace.exponent, t]
         trace.weight[window, path] += weight
         for k, slot in enumerate(slots):
             trace.sums[window, k, path] += np.where(recorded, weight * slot, 0.0)

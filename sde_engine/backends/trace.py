@@ -53,9 +53,10 @@ class Bins(NamedTuple):
 
 
 class Trace(NamedTuple):
-    """The record of P paths with K observables in W windows, M = K + K (K + 1) / 2 + 1 sums.
+    """The record of P paths with K observables in W windows, M = K + K (K + 1) / 2 + 2 sums.
 
-    Sums are, in order: deviations d_k, products d_k d_l (k <= l), logarithm of the squared distance from the origin.
+    Sums are, in order: deviations d_k, products d_k d_l (k <= l), logarithm of the squared distance from the origin,
+    and the clock of the looks, for a slope needs to know when they were.
     """
 
     reference: np.ndarray  # (K, P) observables at the first look after the burn-in; NaN before it
@@ -90,7 +91,7 @@ def aligned(shape: tuple[int, ...], value: ArrayLike, dtype: Any = np.float64) -
 
 def empty_trace(observables: int, width: int, clock: Clock, bins: Bins, paths: int) -> Trace:
     """Return a trace of zeros."""
-    sums = observables + observables * (observables + 1) // 2 + 1
+    sums = observables + observables * (observables + 1) // 2 + 2
     parts = ((observables,), (clock.windows,), (clock.windows, sums), (bins.columns,), (), (width,), ())
     trace = Trace(*aligned_zeros(*((*part, paths) for part in parts)))
     trace.reference[...] = np.nan
@@ -103,7 +104,7 @@ def in_units(trace: Trace, scales: Sequence[float]) -> Trace:
     if all(scale == 1.0 for scale in scales):
         return trace
     pairs = [one * other for k, one in enumerate(scales) for other in scales[k:]]
-    sums = np.array([*scales, *pairs, 1.0])[:, None] * trace.sums
+    sums = np.array([*scales, *pairs, 1.0, 1.0])[:, None] * trace.sums
     return trace._replace(reference=np.array(scales)[:, None] * trace.reference, sums=sums)
 
 

@@ -15,6 +15,7 @@ from sde_engine.backends.trace import LOG_RESCALE, Clock, Trace
 from sde_engine.stats.averages import MIN_UNITS
 from sde_engine.stats.quantity import Quantity, scalar
 
+_ROUNDING = 1e-9  # of slopes that are the same
 COLLAPSED = np.log(1e-8)  # ln |theta| of a path that is counted in `collapsed_fraction`
 
 
@@ -103,20 +104,43 @@ def slowest_drift(trace: Trace, clock: Clock, starts: int) -> tuple[float, float
     return max(found, default=(float("nan"), float("nan")))
 
 
-def _slopes(trace: Trace, clock: Clock) -> tuple[np.ndarray, np.ndarray]:
-    """Return for every path (P,) the slope of its ln |theta| from the first to the last window, and its last value.
+def steadiness(trace: Trace, clock: Clock, starts: int) -> float:
+    """Return the p-value of one slope of ln |theta| for the paths of all starts, in both halves of the record.
 
-    NaN for paths that diverged, and for all if the record has no two windows with looks.
+    The smaller of an analysis of variance of the starts and a t-test of the halves, twice (two tests); 1 if the
+    slopes do not vary at all, 0 if there are none.
+    """
+    from scipy.stats import f_oneway, ttest_rel
+
+    middle = clock.windows // 2
+    slope, early, late = (_slopes(trace, clock, *ends)[0] for ends in ((0, -1), (0, middle), (middle, -1)))
+    known = np.isfinite(slope) & np.isfinite(early) & np.isfinite(late)
+    groups = [slope[k::starts][known[k::starts]] for k in range(starts)]
+    groups = [group for group in groups if len(group) >= MIN_UNITS]
+    if not groups:
+        return 0.0
+    if np.ptp(np.concatenate(groups)) <= _ROUNDING * np.abs(slope[known]).max():
+        return 1.0
+    of_starts = float(f_oneway(*groups).pvalue) if len(groups) > 1 else 1.0
+    of_halves = float(ttest_rel(early[known], late[known]).pvalue)
+    return min(1.0, 2.0 * min(of_starts, of_halves))
+
+
+def _slopes(trace: Trace, clock: Clock, first: int = 0, last: int = -1) -> tuple[np.ndarray, np.ndarray]:
+    """Return for every path (P,) the slope of its ln |theta| from one window to another, and its value in that.
+
+    Between the mean times of the looks in these windows, which are not their centres where looks are few. NaN for paths
+    that diverged, and for all if these are not two windows with looks.
     """
     nothing = np.full(trace.weight.shape[1], np.nan)
     alive = np.isinf(trace.diverged_at)
-    weight, sums = trace.weight[:, alive], trace.sums[:, -1, alive]
-    if clock.windows < 2 or not alive.any() or not (np.all(weight[0] > 0.0) and np.all(weight[-1] > 0.0)):
+    weight, sums = trace.weight[:, alive][[first, last]], trace.sums[:, :, alive][[first, last]]
+    if first == last % clock.windows or not alive.any() or not np.all(weight > 0.0):
         return nothing, nothing
-    early, late = 0.5 * sums[0] / weight[0], 0.5 * sums[-1] / weight[-1]
-    slope, last = nothing.copy(), nothing.copy()
-    slope[alive], last[alive] = (late - early) / ((clock.windows - 1) * clock.window), late
-    return slope, last
+    (early, late), (begun, ended) = 0.5 * sums[:, -2] / weight, sums[:, -1] / weight
+    slope, level = nothing.copy(), nothing.copy()
+    slope[alive], level[alive] = (late - early) / (ended - begun), late
+    return slope, level
 
 
 def _error(values: np.ndarray) -> float:

@@ -100,7 +100,7 @@ def _loop(
 ) -> Any:
     advance = weave.advance(step, width, columns)
     step_sizes = weave.step_sizes(size, width)
-    look = own_look(weave.look(observables, width, dim, log_distance, dt="dt[j]"))
+    look = own_look(weave.look(observables, width, dim, log_distance, own=True))
 
     @numba.njit(**ENTRY)
     def loop(

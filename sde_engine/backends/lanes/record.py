@@ -112,9 +112,10 @@ def shared_look(look: Any) -> Any:
     @numba.njit(**INLINED)
     def at(step: Any, state: Any, p: Any, s: Any, clock: Any, bins: Any, trace: Any) -> None:
         if step % clock.every == 0:
-            window = window_at(step * clock.dt, clock)
+            t = step * clock.dt
+            window = window_at(t, clock)
             if window >= 0:
-                look(state, p, clock.dt, window, s.live, s.values, s.share, trace)
+                look(state, p, t, clock.dt, window, s.live, s.values, s.share, trace)
                 count_all(s.values, s.share, bins, trace)
 
     return at
@@ -136,7 +137,7 @@ def own_look(look: Any) -> Any:
         for w in range(first, last + 1):
             for j in range(LANES):
                 s.square[j] = lengths[j] if window[j] == w else 0.0
-            look(state, p, s.square, w, s.live, s.values, s.share, trace)
+            look(state, p, s.t, s.square, w, s.live, s.values, s.share, trace)
             count_all(s.values, s.share, bins, trace)
 
     return at

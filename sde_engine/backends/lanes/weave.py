@@ -186,14 +186,14 @@ def update(step: Any, width: int, dim: int) -> Any:
 
 
 @lru_cache(maxsize=256)
-def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool, dt: str = "dt") -> Any:
-    """Return block(th, p, dt, window, live, values, share, trace): add one look to a window of the trace.
+def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool, own: bool = False) -> Any:
+    """Return block(th, p, t, dt, window, live, values, share, trace): add one look to a window of the trace.
 
-    A lane counts with share = dt * live, where `dt` is a number, or with "dt[j]" an array. What a lane adds stays in
+    A lane counts with share = dt * live at the clock t; both are numbers, or with `own` arrays. What a lane adds stays in
     registers; as calls on arrays, the few operations of a look cost four times as much.
     """
-    count = len(formulas)
-    lines = [f"        share[j] = {dt} * live[j]", "        weight[window, j] += share[j]"]
+    count, at = len(formulas), "[j]" if own else ""
+    lines = [f"        share[j] = dt{at} * live[j]", "        weight[window, j] += share[j]"]
     for k in range(count):
         lines += [
             f"        x = f{k}(state, p)",
@@ -210,9 +210,10 @@ def look(formulas: tuple[Any, ...], width: int, dim: int, log_distance: bool, dt
         lines += [
             f"        distance = log({_square(dim)}) + {2.0 * LOG_RESCALE!r} * exponent[j]",
             f"        sums[window, {count + len(pairs)}, j] += share[j] * distance if share[j] > 0.0 else 0.0",
+            f"        sums[window, {count + len(pairs) + 1}, j] += share[j] * t{at}",
         ]
     return _define(
-        "def block(th, p, dt, window, live, values, share, trace):\n"
+        "def block(th, p, t, dt, window, live, values, share, trace):\n"
         "    reference, weight, sums, exponent = trace.reference, trace.weight, trace.sums, trace.exponent\n"
         f"    for j in range(LANES):\n        state = {_read('th', width)}\n" + "\n".join(lines) + "\n",
         inline=True,

@@ -67,7 +67,7 @@ def look(setting: Setting, p: Any, moving: Moving, t: Any, dt: Any, clock: Clock
     d = [jnp.where(recorded, new - old, 0.0) for new, old in zip(values, reference, strict=True)]
     slots = [*d, *(d[k] * d[m] for k in range(len(d)) for m in range(k, len(d)))]
     if setting.symmetric_origin:
-        slots.append(log(square_norm(moving.th[: setting.dim])) + 2.0 * LOG_RESCALE * moving.exponent)
+        slots += [log(square_norm(moving.th[: setting.dim])) + 2.0 * LOG_RESCALE * moving.exponent, t]
     sums, histogram = trace.sums, trace.histogram
     for k, slot in enumerate(slots):
         sums = _added(sums, window, k, jnp.where(recorded, weight * slot, 0.0))
