@@ -24,7 +24,7 @@ from sde_engine.dynamics.sgd import Sgd
 from sde_engine.dynamics.svag import Svag
 from sde_engine.dynamics.underdamped import UnderdampedLangevin
 from sde_engine.ensemble import compare, simulate
-from sde_engine.errors import Incompatible, SdeEngineError, SpecError
+from sde_engine.errors import SdeEngineError, SpecError
 from sde_engine.kernel import Hyper
 from sde_engine.model import Examples
 from sde_engine.paths import trace_of
