@@ -4,8 +4,9 @@ from collections.abc import Callable
 from math import lcm
 
 from sde_engine.backends.trace import LANES, Clock
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible
 from sde_engine.kernel import Diffusion, Kernel, Minibatch
+from sde_engine.values import check_choice
 
 BACKENDS = ("numba", "numpy", "jax", "diffrax")
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
@@ -13,8 +14,7 @@ _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
 def check_name(backend: str) -> None:
     """Refuse a backend that does not exist."""
-    if backend not in BACKENDS:
-        raise SpecError(unknown("backend", backend, BACKENDS))
+    check_choice("backend", backend, BACKENDS)
 
 
 def check(backend: str, kernel: Kernel, clock: Clock) -> None:

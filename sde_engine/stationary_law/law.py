@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sde_engine.conventions import CONVENTIONS
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
+from sde_engine.values import path_of
 
 if TYPE_CHECKING:
     import xarray
@@ -95,7 +96,7 @@ class StationaryLaw:
         from sde_engine.stationary_law.joined import joined
         from sde_engine.store.single import refuse_unwritable, save
 
-        path = Path(path)
+        path = path_of("path", path)
         refuse_unwritable(path)
         save(joined(self), path)
         return path

@@ -7,7 +7,7 @@ import h5py
 
 from sde_engine.conventions import ALGORITHM
 from sde_engine.errors import StoreError
-from sde_engine.store.atomic import reason, replacing
+from sde_engine.store.atomic import reason, refuse_device, replacing
 from sde_engine.store.digest import CONTENT, content_digest, seal
 from sde_engine.store.provenance import DATASET, SCHEMA_VERSION, circumstances
 
@@ -19,6 +19,7 @@ def refuse_unwritable(path: Path) -> None:
     """Raise a sentence, before anything is computed, if a file cannot be made here."""
     if path.is_dir():
         raise StoreError(f"{str(path)!r} is a folder; give the name of a file to write")
+    refuse_device(path)
     trial = path.with_name(f".{path.name}.trial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,8 +39,8 @@ def save(results: "xarray.Dataset", path: Path) -> None:
     results = results.assign_attrs(made)
     encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
     try:
-        with replacing(path) as temporary:
-            results.to_netcdf(temporary, engine="h5netcdf", encoding=encoding)
+        with replacing(path) as temporary:  # absolute below: xarray takes a folder named ~ for one's home
+            results.to_netcdf(temporary.absolute(), engine="h5netcdf", encoding=encoding)
             with h5py.File(temporary, "r+") as file:
                 file.attrs[CONTENT] = content_digest(file)
                 seal(file)

@@ -75,6 +75,10 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     *REFUSED_MODELS,
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
+    ("'statistics:mean' cannot be made from .* .StatisticsError: .*; give", model("statistics:mean", data=())),
+    ("fourth powers overflow; give them in other units", model("two_layer_scalar", noise=1e300)),
+    ("fourth powers overflow; give them in other units", table(((1e100, 1.0), (1.0, 1.0)))),
+    ("implicit is 'no'; True or False is accepted", lambda: GradientFlow(implicit="no")),  # type: ignore[arg-type]
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
     ("is a dict; a Model, a NetworkModel or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
     ("parameter noise of outside_model:MODEL is 'loud'; a number", model("outside_model:MODEL", noise="loud")),
