@@ -9,7 +9,17 @@ import typer
 
 from sde_engine.cli import laws
 from sde_engine.cli.options import Json, home
-from sde_engine.cli.text import labelled, new_table, numbers, pairs, save_figure, show, shown, statistics
+from sde_engine.cli.text import (
+    labelled,
+    new_table,
+    numbers,
+    pairs,
+    refuse_unwritable_figure,
+    save_figure,
+    show,
+    shown,
+    statistics,
+)
 from sde_engine.errors import SpecError
 
 
@@ -40,6 +50,7 @@ def plot(
     from sde_engine.plot.sheet import run_sheet, sheet
     from sde_engine.store import open_results
 
+    refuse_unwritable_figure(output)
     found = open_results(results)
     if "eta" not in found.dims and (kind or select):
         raise SpecError(f"--kind and --select are for sweeps, and {results.name} is none; leave them out")
