@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sde_engine.errors import SdeEngineError, SpecError, unknown
 from sde_engine.kinds import is_network
-from sde_engine.model import Model
+from sde_engine.model import MADE_BY, Model
 
 if TYPE_CHECKING:
     from sde_engine.scheme import Scheme
@@ -55,6 +55,17 @@ def load_model(name: str, **parameters: Any) -> Any:
     ------
     SpecError : unknown model or parameter, a value that is not accepted, a module that cannot be imported
     """
+    model = _made(name, parameters)
+    if isinstance(model, Model):
+        object.__setattr__(model, MADE_BY, (_made_again, (name, parameters)))
+    return model
+
+
+def _made_again(name: str, parameters: dict[str, Any]) -> Any:
+    return load_model(name, **parameters)
+
+
+def _made(name: str, parameters: dict[str, Any]) -> Any:
     maker = _maker(name)
     if isinstance(maker, Model):
         strange = sorted(set(parameters) - set(maker.params._fields))

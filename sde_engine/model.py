@@ -15,6 +15,7 @@ from sde_engine.errors import SpecError
 
 Formula = Callable[..., Any]
 NoiseKind = Literal["additive", "scalar", "diagonal", "general"]
+MADE_BY = "_made_by"  # where `load_model` leaves the call that makes a model
 NOISE_KINDS: tuple[NoiseKind, ...] = ("additive", "scalar", "diagonal", "general")
 
 
@@ -110,6 +111,11 @@ class Model:
         if bad:
             name, value = bad[0]
             raise SpecError(f"model {self.name!r}: parameter {name} is {value}; a finite number is accepted")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a model as the call that made it: its formulas need not be functions of a module."""
+        # What `dataclasses.replace` makes is another model, which has none.
+        return vars(self).get(MADE_BY) or super().__reduce_ex__(protocol)
 
     def _drop_foreign_closed_forms(self) -> None:
         formulas = (self.gradient, self.noise_factor, self.example_gradient, self.examples)

@@ -28,6 +28,7 @@ from sde_engine.stationary_law.routes import (
     refuse_wrong_route,
 )
 from sde_engine.stationary_law.sampled import Ensemble, sampled
+from sde_engine.stationary_law.stored import law_of as law_of
 from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
 from sde_engine.values import check_choice, check_whole

@@ -1,7 +1,7 @@
 """One stationary law, whatever its route: density or point mass, moments and quantiles with errors, a verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -86,6 +86,9 @@ class StationaryLaw:
     def density(self) -> "xarray.DataArray":
         """The probability density over its coordinates."""
         return self.dataset["density"]
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StationaryLaw":
+        return replace(self, dataset=self.dataset.copy(deep=True))
 
     def to_hdf5(self, path: str | Path) -> Path:
         """Write the law to one HDF5 (netCDF-4) file, whole or not at all, and return its path.
