@@ -49,3 +49,9 @@ def test_a_formula_that_cannot_serve_is_refused(name: str) -> None:
 
 def test_constants_and_numpy_functions_serve() -> None:
     kernel_of(replace(WELL, gradient=lambda th, p: (1,), loss=lambda th, p: np.sin(th[0])), sde.Sgd(), sde.Hyper(0.1))
+
+
+def test_a_formula_that_numba_does_not_know_is_refused_in_a_sentence() -> None:
+    strange = replace(WELL, example_gradient=lambda theta, draw, p: tuple(x for x in theta))
+    with pytest.raises(SpecError, match="a formula cannot be compiled .*yield.*; use plain arithmetic"):
+        sde.simulate(strange, sde.Sgd(), sde.Hyper(0.1), paths=1, updates=1, seed=1)

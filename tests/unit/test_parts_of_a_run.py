@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sde_engine import resume
+from sde_engine import paths, resume
 from sde_engine.backends import choice
 from sde_engine.backends.trace import Trace
 from sde_engine.discovery import load_model
@@ -130,7 +130,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, str(Path({tests!r})))
-from sde_engine import resume
+from sde_engine import paths, resume
 import test_parts_of_a_run as test
 resume.SECONDS, resume.PART_SECONDS = -1.0, 0.0
 save, written = resume.store.save, []
@@ -175,3 +175,20 @@ def test_paths_that_choose_their_steps_are_looked_at_in_short_runs_too() -> None
     for updates, burn_in in product((1, 3), (0.5, 0.99)):
         ds = simulate(COIN, Langevin(), USUAL, paths=8, seed=1, updates=updates, burn_in=burn_in, backend="numpy")
         assert np.isfinite(ds["v"])
+
+
+def test_a_long_run_without_a_checkpoint_is_made_in_parts_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two parts Python hears a Ctrl-C; compiled code does not."""
+    runner, parts, run = choice.block_runner, [], Run(4, 1, updates=30_000)
+
+    def counted(*given: Any) -> Any:
+        block, size = runner(*given)
+        return lambda *job: (parts.append(1), block(*job)), size
+
+    monkeypatch.setattr(choice, "block_runner", counted)
+    monkeypatch.setattr(resume, "PART_SECONDS", 0.0)
+    found, _ = trace_of(COIN, Sgd(), USUAL, run, threads=1)
+    assert len(parts) == 4
+    monkeypatch.setattr(paths, "_HEARING", 1000)
+    assert same_bits(found, trace_of(COIN, Sgd(), USUAL, run, threads=1)[0])
+    assert len(parts) == 5
