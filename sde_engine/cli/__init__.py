@@ -90,7 +90,7 @@ def models(as_json: Json = False) -> None:
     rows = []
     for name in list_models():
         model = load_model(name)
-        words = (import_module(f"sde_engine.models.{name}").__doc__ or "").strip().splitlines()[0]
+        words = (import_module(f"sde_engine.models.{name}").__doc__ or name).strip().splitlines()[0]
         rows.append({"name": name, "components": list(model.components), "summary": words})
     if as_json:
         print(json.dumps(rows))

@@ -1,5 +1,6 @@
 """One labelled data set to one HDF5 file that netCDF readers open, whole or not at all."""
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,15 +35,21 @@ def refuse_unwritable(path: Path) -> None:
 
 def save(results: "xarray.Dataset", path: Path) -> None:
     """Write the data set and how it was made, compressed, checksummed and sealed with digests, by an atomic rename."""
+    import h5netcdf
+    from xarray.backends import H5NetCDFStore
+
     options = {"compression": "gzip", "compression_opts": 4, "shuffle": True, "fletcher32": True}
     made = {"schema_name": DATASET, "schema_version": SCHEMA_VERSION, "algorithm": ALGORITHM, **circumstances()}
     results = results.assign_attrs(made)
     encoding = {name: dict(options) for name, data in results.data_vars.items() if data.ndim > 0}
+    file = BytesIO()  # the HDF5 library ends the process if the disk is full
+    with h5netcdf.File(file, "w") as netcdf:
+        results.dump_to_store(H5NetCDFStore(netcdf), encoding=encoding)
+    with h5py.File(file, "r+") as hdf5:
+        hdf5.attrs[CONTENT] = content_digest(hdf5)
+        seal(hdf5)
     try:
-        with replacing(path) as temporary:  # absolute below: xarray takes a folder named ~ for one's home
-            results.to_netcdf(temporary.absolute(), engine="h5netcdf", encoding=encoding)
-            with h5py.File(temporary, "r+") as file:
-                file.attrs[CONTENT] = content_digest(file)
-                seal(file)
+        with replacing(path) as temporary:
+            temporary.write_bytes(file.getbuffer())
     except OSError as error:
         raise StoreError(f"cannot write {str(path)!r}: {reason(error)}") from error

@@ -1,6 +1,7 @@
 """Values of the wrong kind are refused in words too: no name is taken for another, and no bare TypeError is met."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -147,3 +148,25 @@ def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [file.name for file in (tmp_path / "home").iterdir()] == ["run.h5"]
     assert [file.name for file in (tmp_path / "work" / "~").iterdir()] == ["run.h5"]
     assert path_of("path", "~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+FULL_DISK = """
+import resource
+import numpy as np
+from pathlib import Path
+from xarray import Dataset
+from sde_engine.errors import StoreError
+from sde_engine.store.single import save
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    save(Dataset({"x": ("path", np.random.default_rng(1).normal(size=10_000))}), Path("run.h5"))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """The HDF5 library itself ends the process when it cannot write."""
+    child = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stdout, child.stderr) == (0, "cannot write run.h5 in .: file too large\n", "")
+    assert not list(tmp_path.iterdir())
