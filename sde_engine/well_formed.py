@@ -61,7 +61,7 @@ def _is_number(value: Any) -> bool:
     if not isinstance(value, int | float | np.ndarray | np.generic):
         return False
     found = np.asarray(value)
-    return found.dtype.kind in "biuf" and found.shape in ((), (2,))
+    return found.dtype.kind in "biuf" and found.ndim <= 1
 
 
 def _is_row(length: int, accepts: Callable[[Any], bool] = _is_number) -> Callable[[Any], bool]:
