@@ -5,7 +5,7 @@ draws the very examples. A law states both.
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +16,7 @@ from sde_engine.errors import SpecError, unknown
 from sde_engine.model import Examples, Formula
 from sde_engine.theory import batch_signal as signals
 from sde_engine.theory import moments
+from sde_engine.values import check_choice, path_of
 
 LAWS = ("two_point", "gaussian", "table", "diabetes")
 
@@ -69,23 +70,38 @@ def scalar_data(
     ------
     SpecError : an unknown law or feature, a negative noise, a table that is not N finite pairs
     """
-    if law not in LAWS:
-        raise SpecError(unknown("law of examples", law, LAWS))
+    check_choice("law of examples", law, LAWS)
     values = {"target": _number("target", target), "noise": _number("noise", noise), "scale": _number("scale", scale)}
-    if values["noise"] < 0.0 or values["scale"] <= 0.0:
+    target, noise, scale = values.values()
+    if noise < 0.0 or scale <= 0.0:
         raise SpecError(f"noise is {noise} and scale is {scale}; noise >= 0 and scale > 0 are accepted")
     if law == "two_point":
         return DataLaw(
-            ScalarData(*moments.two_point(target, noise), **(values | {"scale": 1.0})), Examples("sign", 2), _drawn
+            ScalarData(*_finite(moments.two_point, target, noise), **(values | {"scale": 1.0})),
+            Examples("sign", 2),
+            _drawn,
         )
     if law == "gaussian":
-        return DataLaw(ScalarData(*moments.gaussian(target, noise, scale), **values), Examples("normal", 2), _drawn)
+        return DataLaw(
+            ScalarData(*_finite(moments.gaussian, target, noise, scale), **values), Examples("normal", 2), _drawn
+        )
     pairs = diabetes(feature) if law == "diabetes" else read_table(table)
     if standardise or law == "diabetes":
         pairs = standardised(pairs)
-    known = moments.of_table(pairs[:, 0], pairs[:, 1])
+    known = _finite(moments.of_table, pairs[:, 0], pairs[:, 1])
     params = ScalarData(*known, target=known.b2 / known.b1 if known.b1 else 0.0, noise=0.0, scale=1.0)
     return DataLaw(params, Examples("table", 2, pairs), _stored)
+
+
+def _finite(moments_of: Callable[..., moments.Moments], *given: Any) -> moments.Moments:
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = moments_of(*given)
+    except OverflowError:
+        found = None
+    if found is None or not np.isfinite(found).all():
+        raise SpecError("the examples are so large that their fourth powers overflow; give them in other units")
+    return found
 
 
 def batch_signal(data: DataLaw, sampling: str = "iid") -> signals.Signal:
@@ -126,7 +142,7 @@ def read_table(table: Any) -> np.ndarray:
         raise SpecError("law 'table' needs table: an (N, 2) array, a pair of columns or the path of a CSV file")
     source = "the table"
     if isinstance(table, str | Path):
-        source, table = f"{str(table)!r}", _read_csv(Path(table))
+        source, table = f"{str(table)!r}", _read_csv(path_of("table", table))
     try:
         pairs = np.asarray(table, dtype=np.float64)
     except (TypeError, ValueError):

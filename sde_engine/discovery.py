@@ -8,9 +8,9 @@ from inspect import Parameter, signature
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from sde_engine.errors import SpecError, unknown
+from sde_engine.errors import SdeEngineError, SpecError, unknown
 from sde_engine.kinds import is_network
-from sde_engine.model import Model
+from sde_engine.model import MADE_BY, Model
 
 if TYPE_CHECKING:
     from sde_engine.scheme import Scheme
@@ -55,6 +55,17 @@ def load_model(name: str, **parameters: Any) -> Any:
     ------
     SpecError : unknown model or parameter, a value that is not accepted, a module that cannot be imported
     """
+    model = _made(name, parameters)
+    if isinstance(model, Model):
+        object.__setattr__(model, MADE_BY, (_made_again, (name, parameters)))
+    return model
+
+
+def _made_again(name: str, parameters: dict[str, Any]) -> Any:
+    return load_model(name, **parameters)
+
+
+def _made(name: str, parameters: dict[str, Any]) -> Any:
     maker = _maker(name)
     if isinstance(maker, Model):
         strange = sorted(set(parameters) - set(maker.params._fields))
@@ -84,7 +95,14 @@ def load_model(name: str, **parameters: Any) -> Any:
             f"{name!r} cannot be made from parameters {sorted(parameters)} ({error}); name a function whose parameters "
             "have defaults or are given"
         ) from None
-    return maker(**parameters)
+    try:
+        return maker(**parameters)
+    except SdeEngineError:
+        raise
+    except Exception as error:
+        raise SpecError(
+            f"{name!r} cannot be made from {parameters} ({type(error).__name__}: {error}); give parameters that it accepts"
+        ) from error
 
 
 def _number(model: str, key: str, value: Any) -> Any:
@@ -109,8 +127,12 @@ def _maker(name: str) -> Any:
     if module == "__main__":
         raise SpecError(f"model {name!r} lives in a script that is running; put it in a module that can be imported")
     try:
-        return getattr(import_module(module), attribute)
-    except ImportError as error:
-        raise SpecError(f"model {name!r}: cannot import {module!r} ({error})") from error
+        found = import_module(module)
+    except SdeEngineError:
+        raise
+    except Exception as error:  # a file of the user's: it may raise anything
+        raise SpecError(f"model {name!r}: cannot import {module!r} ({type(error).__name__}: {error})") from error
+    try:
+        return getattr(found, attribute)
     except AttributeError:
         raise SpecError(f"model {name!r}: module {module!r} has no {attribute!r}") from None

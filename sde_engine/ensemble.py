@@ -178,7 +178,8 @@ def simulate(
         _refuse_for_networks(backend=None if backend == "jax" else backend, threads=threads, tolerance=tolerance)
         return simulate_network(model, dynamics, hyper, start=start, **of_networks, **keeping, **vars(run))
     refuse_for_formulas(**of_networks)
-    backend, threads = backend or choice.BACKENDS[0], threads or os.cpu_count() or 1
+    backend = choice.BACKENDS[0] if backend is None else backend
+    threads = threads or os.cpu_count() or 1
     points = None if start is None else _start_points(model, start)
     errors: dict[str, Quantity] = {}
     said: dict[str, Any] = {}

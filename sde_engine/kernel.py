@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, Protocol
 
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.model import Model
 from sde_engine.scheme import Ito
-from sde_engine.values import is_finite, is_whole
+from sde_engine.values import check_choice, is_finite, is_whole
 
 Sampling = Literal["iid", "without_replacement", "epoch"]
 SAMPLINGS: tuple[Sampling, ...] = ("iid", "without_replacement", "epoch")
@@ -145,8 +145,7 @@ def check_dynamics(dynamics: object) -> None:
 
 def check_sampling(sampling: Sampling) -> None:
     """Refuse a sampling that does not exist."""
-    if sampling not in SAMPLINGS:
-        raise SpecError(unknown("sampling", sampling, SAMPLINGS))
+    check_choice("sampling", sampling, SAMPLINGS)
 
 
 def sampling_factor(sampling: Sampling, batch: int, examples: int | None) -> float:

@@ -41,6 +41,7 @@ from sde_engine.scheme import Ito
 _PROBE = 1.0 / 64.0
 _SMALLEST = 1e-6
 _NOISE = 2.5  # largest variance of ln x in one step, in units of the tolerance
+_LEAST = 1.0 / 16.0
 _TINY = 1e-300  # no division by zero where the coefficients are constant
 
 
@@ -77,8 +78,12 @@ def step_size(system: Ito) -> Any:
         variance, variance_near = apply(square_norm, beta), apply(square_norm, beta_near)
         slope = scale(1.0 / _PROBE, apply(absolute, subtract(alpha_near, alpha)))
         slope_noise = scale(1.0 / _PROBE, apply(absolute, subtract(variance_near, variance)))
-        # |d beta|^2 of one column is (d |beta|^2)^2 / (4 |beta|^2); for more columns this bounds it from below.
-        spread = multiply(multiply(slope_noise, slope_noise), scale(0.25, apply(reciprocal, variance)))
+        # |d beta|^2 of one column is (d |beta|^2)^2 / (4 |beta|^2); for more columns this bounds it from below. Where the
+        # noise vanishes (two examples agree on a v) the quotient does not hold over the probe, and steps that shrink
+        # as fast as the noise would never arrive there; so |beta|^2 is no less than a sixteenth of its neighbour.
+        short = subtract(scale(_LEAST, variance_near), variance)
+        least = add(variance, scale(0.5, add(short, apply(absolute, short))))
+        spread = multiply(multiply(slope_noise, slope_noise), scale(0.25, apply(reciprocal, least)))
         change = largest(add(slope, add(slope_noise, spread))) + _TINY
         noise = largest(variance) + _TINY
         # A step may not carry a path by noise alone into a region of other coefficients ...

@@ -12,9 +12,11 @@ import numpy as np
 
 from sde_engine.components import Components
 from sde_engine.errors import SpecError
+from sde_engine.values import check_whole
 
 Formula = Callable[..., Any]
 NoiseKind = Literal["additive", "scalar", "diagonal", "general"]
+MADE_BY = "_made_by"  # where `load_model` leaves the call that makes a model
 NOISE_KINDS: tuple[NoiseKind, ...] = ("additive", "scalar", "diagonal", "general")
 
 
@@ -99,6 +101,7 @@ class Model:
     declared_for: tuple[Any, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
+        self._refuse_wrong_kinds()
         self._drop_foreign_closed_forms()
         if self.noise_kind not in NOISE_KINDS:
             raise SpecError(f"noise_kind is {self.noise_kind!r}; accepted: {', '.join(NOISE_KINDS)}")
@@ -110,6 +113,35 @@ class Model:
         if bad:
             name, value = bad[0]
             raise SpecError(f"model {self.name!r}: parameter {name} is {value}; a finite number is accepted")
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """Pickle a model as the call that made it: its formulas need not be functions of a module."""
+        # What `dataclasses.replace` makes is another model, which has none.
+        return vars(self).get(MADE_BY) or super().__reduce_ex__(protocol)
+
+    def _refuse_wrong_kinds(self) -> None:
+        names = self.components
+        if not (isinstance(names, tuple) and names and all(isinstance(name, str) and name for name in names)):
+            raise SpecError(
+                f"components of model {self.name!r} are {names!r}; a tuple of one or more names is accepted"
+            )
+        if len(set(names)) < len(names):
+            raise SpecError(f"components of model {self.name!r} are {names!r}; names that all differ are accepted")
+        if not hasattr(self.params, "_fields"):
+            raise SpecError(
+                f"params of model {self.name!r} are {self.params!r}; an instance of a NamedTuple is accepted"
+            )
+        if not isinstance(self.examples, Examples):
+            raise SpecError(f"examples of model {self.name!r} are {self.examples!r}; Examples are accepted")
+        check_whole(f"columns of model {self.name!r}", self.columns, 1, 4096)
+        for name in ("loss", "gradient", "noise_factor", "example_gradient", "starts"):
+            if not callable(getattr(self, name)):
+                raise SpecError(f"{name} of model {self.name!r} is {getattr(self, name)!r}; a function is accepted")
+        for name, observable in self.observables.items():
+            if not isinstance(observable, Observable):
+                raise SpecError(
+                    f"observable {name} of model {self.name!r} is {observable!r}; an Observable is accepted"
+                )
 
     def _drop_foreign_closed_forms(self) -> None:
         formulas = (self.gradient, self.noise_factor, self.example_gradient, self.examples)

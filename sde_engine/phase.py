@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sde_engine.errors import SpecError, unknown
+from sde_engine.values import check_choice
 
 if TYPE_CHECKING:
     import xarray
@@ -108,8 +109,7 @@ def boundary(results: "xarray.Dataset", *, verdict: str = "collapsed", along: st
     import xarray
 
     _refuse_other_data(results)
-    if verdict not in VERDICTS:
-        raise SpecError(unknown("verdict", verdict, VERDICTS))
+    check_choice("verdict", verdict, VERDICTS)
     if along not in results.dims or not np.issubdtype(results[along].dtype, np.number):
         raise SpecError(unknown("numeric axis", along, [str(d) for d in results.dims]))
     code = verdicts(results).sortby(along)

@@ -66,7 +66,7 @@ def advance(kept: Kept, first_path: int, start: np.ndarray, empty: Trace, unit: 
     run : (state, trace, first, last): take the steps from `first` to before `last`
     """
     trace, made = kept.found.get(first_path, (empty, 0))
-    part = unit if kept.file is not None and unit > 0 else kept.steps
+    part = unit or kept.steps
     while made < kept.steps and not kept.stopped:
         begun = monotonic()
         # A path that has left is not advanced any more; its last state is in the trace, and zero takes its place.

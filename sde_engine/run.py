@@ -90,20 +90,25 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     burn_in = eta * run.burn_in if run.burn_in >= 1.0 else run.burn_in * end
     if burn_in >= end * (1.0 - 1e-12):
         raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
+    is_adaptive = False
+    if isinstance(kernel, Diffusion) and kernel.size is not None:
+        # Paths that choose their steps are looked at before one of four, and one of these is in the record.
+        is_adaptive, kernel = True, kernel._replace(dt=min(kernel.dt, (end - burn_in) / 5.0))
     _refuse_endless_ensemble(run, kernel, end, eta)
     if isinstance(kernel, Diffusion):
         steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
         # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
-        dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
+        dt = kernel.dt if is_adaptive or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
     else:
         steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
-    recorded = steps - int(steps * burn_in / end)
+    burn_in = burn_in if is_adaptive else min(burn_in, (steps - 1) * dt)  # the last look is in the record
+    recorded = steps - ceil(steps * burn_in / end * (1.0 - 1e-9))
     windows = max(1, min(run.windows, recorded))
     every = max(1, min(steps // _LOOKS, int(min(_LOOK_INTERVAL / dt, steps)), recorded // windows))
     if isinstance(kernel, Minibatch):
         while gcd(every, kernel.period) > 1:  # else some parts of an epoch would never be looked at
             every -= 1
-    if isinstance(kernel, Diffusion) and kernel.size is not None:
+    if is_adaptive:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
         windows = max(1, min(windows, recorded // every))
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)

@@ -5,6 +5,7 @@ from typing import Any
 from sde_engine.errors import SpecError
 from sde_engine.kernel import Dynamics, Hyper, Minibatch, check_dynamics, check_hyper
 from sde_engine.kinds import check_model, is_network
+from sde_engine.well_formed import check_formulas
 
 
 def kernel_of(model: Any, dynamics: Dynamics, hyper: Hyper) -> Any:
@@ -22,6 +23,7 @@ def kernel_of(model: Any, dynamics: Dynamics, hyper: Hyper) -> Any:
     check_dynamics(dynamics)
     hyper = check_hyper(hyper)
     if not is_network(model):
+        check_formulas(model)
         return dynamics.kernel(model, hyper)
     from sde_engine.network.rule import rule_of
 

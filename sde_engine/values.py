@@ -1,6 +1,7 @@
 """Numbers that a caller gives, of whatever kind they turn out to be: tested, and refused in words."""
 
 import os
+from collections.abc import Iterable
 from math import isfinite
 from numbers import Integral, Real
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sde_engine.errors import SpecError
+from sde_engine.errors import SpecError, unknown
 
 _LONGEST_NAME = 200  # bytes of a name in a path, which leaves room for those of temporary files beside it
 
@@ -27,6 +28,12 @@ def check_whole(name: str, value: Any, low: int, high: int) -> None:
     """Refuse what is not an integer from low to high."""
     if type(value) is bool or not isinstance(value, Integral) or not low <= int(value) <= high:
         raise SpecError(f"{name} is {value!r}; a whole number from {low} to {high} is accepted")
+
+
+def check_choice(kind: str, got: Any, accepted: Iterable[str]) -> None:
+    """Refuse what is not one of the accepted names; an array, which compares with each of them, is none."""
+    if not isinstance(got, str) or got not in accepted:
+        raise SpecError(unknown(kind, got, accepted))
 
 
 def listed(name: str, value: Any, kind: type) -> tuple[Any, ...]:
@@ -65,10 +72,13 @@ def positive_factors(preconditioner: Any, count: int) -> np.ndarray:
 
 
 def path_of(name: str, value: Any) -> Path:
-    """Return the path of a file; refuse what is no path."""
+    """Return the path of a file, ~ for one's home included; refuse what is no path."""
     if not isinstance(value, str | Path) or not str(value) or "\0" in str(value):
         raise SpecError(f"{name} is {value!r}; the path of a file is accepted")
     longest = max(len(os.fsencode(part)) for part in Path(value).parts or (".",))
     if longest > _LONGEST_NAME:
         raise SpecError(f"{name} has a part of {longest} bytes; names of up to {_LONGEST_NAME} are accepted")
-    return Path(value)
+    try:
+        return Path(value).expanduser()
+    except RuntimeError:  # nobody of that name
+        return Path(value)

@@ -26,7 +26,7 @@ ROWS = (
     ("capacity", "components", "values"),
     ("rng",),
     ("model", "scheme", "theory"),
-    ("data", "kernel", "kinds", "log_chart", "examples"),
+    ("data", "kernel", "kinds", "log_chart", "examples", "well_formed"),
     ("models", "schemes", "backends"),
     ("stats", "discovery"),  # discovery walks the folder of models; below `paths` nobody else names one
     ("run", "dynamics"),

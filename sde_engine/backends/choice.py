@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from math import lcm
+from typing import Any
 
 from sde_engine.backends.trace import LANES, Clock
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Kernel, Minibatch
+from sde_engine.values import check_choice
 
 BACKENDS = ("numba", "numpy", "jax", "diffrax")
 _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
@@ -13,8 +15,7 @@ _CHUNK = 8 * LANES  # paths a compiled loop is given where lanes are refilled
 
 def check_name(backend: str) -> None:
     """Refuse a backend that does not exist."""
-    if backend not in BACKENDS:
-        raise SpecError(unknown("backend", backend, BACKENDS))
+    check_choice("backend", backend, BACKENDS)
 
 
 def check(backend: str, kernel: Kernel, clock: Clock) -> None:
@@ -62,5 +63,26 @@ def block_runner(backend: str, kernel: Kernel) -> tuple[Callable[..., None], int
     from sde_engine.backends.lanes import adaptive, diffusion, minibatch
 
     if isinstance(kernel, Minibatch):
-        return minibatch.run_block, LANES
-    return (diffusion.run_block, LANES) if kernel.size is None else (adaptive.run_block, _CHUNK)
+        return _in_words(minibatch.run_block), LANES
+    return (_in_words(diffusion.run_block), LANES) if kernel.size is None else (_in_words(adaptive.run_block), _CHUNK)
+
+
+def _in_words(run_block: Callable[..., None]) -> Callable[..., None]:
+    """Return run_block, whose first call compiles: what numba has to say of a formula becomes a sentence."""
+    from numba.core.errors import NumbaError
+
+    def run(*given: Any) -> None:
+        try:
+            run_block(*given)
+        except NumbaError as error:
+            raise _uncompiled(error) from error
+
+    return run
+
+
+def _uncompiled(error: Exception) -> SpecError:
+    lines = (line.strip() for line in str(error).splitlines())
+    said = next((line for line in lines if line and not line.startswith("Failed in")), type(error).__name__)
+    return SpecError(
+        f"a formula cannot be compiled ({said}); use plain arithmetic, tuples and sde_engine.components, or backend='numpy'"
+    )

@@ -27,6 +27,7 @@ from sde_engine.cli.options import (
     Threads,
     Time,
     Updates,
+    home,
 )
 from sde_engine.cli.text import (
     loaded,
@@ -52,7 +53,9 @@ for command in (laws.stationary, laws.potential, laws.verify, timings.bench, fil
 
 @app.command()
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where the HDF5 file and the figures go.")] = Path("data/out"),
+    folder: Annotated[Path, typer.Option(callback=home, help="Where the HDF5 file and the figures go.")] = Path(
+        "data/out"
+    ),
     threads: Threads = None,
     quiet: Quiet = False,
 ) -> None:
@@ -87,7 +90,7 @@ def models(as_json: Json = False) -> None:
     rows = []
     for name in list_models():
         model = load_model(name)
-        words = (import_module(f"sde_engine.models.{name}").__doc__ or "").strip().splitlines()[0]
+        words = (import_module(f"sde_engine.models.{name}").__doc__ or name).strip().splitlines()[0]
         rows.append({"name": name, "components": list(model.components), "summary": words})
     if as_json:
         print(json.dumps(rows))

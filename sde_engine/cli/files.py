@@ -8,8 +8,18 @@ from typing import Annotated, Any
 import typer
 
 from sde_engine.cli import laws
-from sde_engine.cli.options import Json
-from sde_engine.cli.text import labelled, new_table, numbers, pairs, save_figure, show, shown, statistics
+from sde_engine.cli.options import Json, home
+from sde_engine.cli.text import (
+    labelled,
+    new_table,
+    numbers,
+    pairs,
+    refuse_unwritable_figure,
+    save_figure,
+    show,
+    shown,
+    statistics,
+)
 from sde_engine.errors import SpecError
 
 
@@ -23,7 +33,9 @@ class Picture(StrEnum):
 
 def plot(
     results: Annotated[Path, typer.Argument(help="A finished sweep, a run, a stationary law or its potentials.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="The figure to write (.png, .pdf, .svg).")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", callback=home, help="The figure to write (.png, .pdf, .svg).")
+    ],
     kind: Annotated[Picture | None, typer.Option(help="What to draw of a sweep; phase if none is given.")] = None,
     observable: Annotated[str | None, typer.Option(help="Which observable; the first of the file if none.")] = None,
     select: Annotated[
@@ -38,6 +50,7 @@ def plot(
     from sde_engine.plot.sheet import run_sheet, sheet
     from sde_engine.store import open_results
 
+    refuse_unwritable_figure(output)
     found = open_results(results)
     if "eta" not in found.dims and (kind or select):
         raise SpecError(f"--kind and --select are for sweeps, and {results.name} is none; leave them out")

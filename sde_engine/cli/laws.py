@@ -21,7 +21,17 @@ from sde_engine.cli.options import (
     Setting,
     Threads,
 )
-from sde_engine.cli.text import finite, law_rows, loaded, mover, new_table, save_figure, show, with_error
+from sde_engine.cli.text import (
+    finite,
+    law_rows,
+    loaded,
+    mover,
+    new_table,
+    refuse_unwritable_figure,
+    save_figure,
+    show,
+    with_error,
+)
 
 EXIT_DISAGREE = 3
 
@@ -81,6 +91,8 @@ def stationary(
     route = method or (Route.fokker_planck if moves.kind == "langevin" else Route.transfer_operator)
     if output is not None:
         refuse_unwritable(output)
+    if plot is not None:
+        refuse_unwritable_figure(plot)
     law = find_law(
         found_model,
         Hyper(eta, batch, weight_decay),
@@ -164,6 +176,8 @@ def potential(
     found_model, hyper, moves = loaded(model, settings, csv), Hyper(eta, batch, weight_decay), mover(dynamics)
     if output is not None:
         refuse_unwritable(output)
+    if plot is not None:
+        refuse_unwritable_figure(plot)
     law = find_law(
         found_model,
         hyper,

@@ -100,6 +100,21 @@ def mover(text: str) -> Any:
     return from_spec(pairs([f"it={text}"], "--dynamics")["it"])
 
 
+def refuse_unwritable_figure(path: "Path") -> None:
+    """Say in a sentence, before anything is computed, why a figure cannot be written here."""
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    formats = FigureCanvasBase.get_supported_filetypes()
+    if path.is_dir():
+        raise SpecError(f"{str(path)!r} is a folder; give the name of a figure, such as {str(path / 'figure.png')!r}")
+    if not path.parent.is_dir():
+        raise SpecError(
+            f"cannot write the figure {str(path)!r}: there is no folder {str(path.parent)!r}; make it first"
+        )
+    if path.suffix and path.suffix[1:].lower() not in formats:
+        raise SpecError(f"cannot write the figure {str(path)!r}; accepted: .{', .'.join(sorted(formats))}")
+
+
 def save_figure(figure: Any, path: "Path") -> None:
     """Write a figure, or say in a sentence why not."""
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from sde_engine.components import add, scale
 from sde_engine.dynamics.langevin import default_step
+from sde_engine.errors import SpecError
 from sde_engine.kernel import Diffusion, Hyper, Tolerances
 from sde_engine.model import Formula, Model
 from sde_engine.values import check_positive_or_none
@@ -49,6 +50,9 @@ class Flow:
     def __post_init__(self) -> None:
         for name in ("dt", "rtol", "atol"):
             check_positive_or_none(name, getattr(self, name))
+        for name in ("implicit", "steady"):
+            if type(getattr(self, name)) is not bool:
+                raise SpecError(f"{name} is {getattr(self, name)!r}; True or False is accepted")
 
     @property
     def tolerances(self) -> Tolerances:

@@ -26,11 +26,11 @@ import numpy as np
 
 from sde_engine.components import add, scale, scale_matrix, subtract
 from sde_engine.discovery import schemes
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Diffusion, Hyper, Sampling, check_sampling, sampling_factor
 from sde_engine.model import Formula, Model
 from sde_engine.scheme import Ito, Scheme
-from sde_engine.values import check_positive_or_none
+from sde_engine.values import check_choice, check_positive_or_none, is_whole
 
 _PROBE = 1.0 / 64.0  # of an update of SGD: the length over which the gradient is differentiated along itself
 
@@ -135,12 +135,12 @@ class Langevin:
     kind = "langevin"
 
     def __post_init__(self) -> None:
-        if self.scheme is not None and (not isinstance(self.scheme, str) or self.scheme not in schemes()):
-            raise SpecError(unknown("scheme", self.scheme, schemes()))
+        if self.scheme is not None:
+            check_choice("scheme", self.scheme, schemes())
         check_positive_or_none("dt", self.dt)
         check_positive_or_none("tolerance", self.tolerance)
         check_sampling(self.sampling)
-        if self.order not in (1, 2):
+        if not (is_whole(self.order) and self.order in (1, 2)):
             raise SpecError(f"order is {self.order!r}; an equation of order 1 or 2 in eta is accepted")
 
     def kernel(self, model: Model, hyper: Hyper) -> Diffusion:

@@ -7,7 +7,7 @@ with P a fixed diagonal preconditioner (the identity by default) and g_B the mea
 without replacement, or from reshuffled epochs. Weight decay is coupled, as in PyTorch's SGD.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -47,7 +47,10 @@ def _heavy_ball(dim: int) -> Callable[..., Any]:
 
 
 def _factors(given: Any) -> tuple[float, ...]:
-    factors = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+    try:
+        factors = () if isinstance(given, str) else tuple(given)
+    except TypeError:
+        factors = ()
     if not factors or not all(is_finite(x) and x > 0.0 for x in factors):
         raise SpecError(f"preconditioner is {given!r}; finite factors above 0, one a component, are accepted")
     return tuple(float(x) for x in factors)

@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from sde_engine.errors import SpecError, unknown
+from sde_engine.errors import SpecError
+from sde_engine.values import check_choice
 
 Spacing = Literal["uniform", "log", "sinh"]
 Ends = Literal["reflecting", "absorbing", "pole", "periodic"]
@@ -44,11 +45,9 @@ class Axis:
     ends: tuple[Ends, Ends] = ("reflecting", "reflecting")
 
     def __post_init__(self) -> None:
-        if self.spacing not in SPACINGS:
-            raise SpecError(unknown("spacing", self.spacing, SPACINGS))
+        check_choice("spacing", self.spacing, SPACINGS)
         for end in self.ends:
-            if end not in ENDS:
-                raise SpecError(unknown("end of an axis", end, ENDS))
+            check_choice("end of an axis", end, ENDS)
         if not (np.isfinite(self.low) and np.isfinite(self.high) and self.low < self.high):
             raise SpecError(f"an axis goes from {self.low} to {self.high}; finite low < high is accepted")
         if isinstance(self.cells, bool) or self.cells != int(self.cells) or self.cells < 4:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_engine.conventions import CONVENTIONS
-from sde_engine.errors import Incompatible, SpecError, unknown
+from sde_engine.errors import Incompatible, SpecError
 from sde_engine.kernel import Hyper, check_dynamics, check_hyper
 from sde_engine.network.checkpoints import State, arrays_of, fingerprint, state_of
 from sde_engine.network.flow import FAILED, Flow, compiled_flow
@@ -29,7 +29,7 @@ from sde_engine.network.schedule import Schedule, burnt_windows, schedule_of
 from sde_engine.network.window import compiled_window
 from sde_engine.run import Run
 from sde_engine.store import checkpoint as store
-from sde_engine.values import check_whole
+from sde_engine.values import check_choice, check_whole
 
 Snapshots = Mapping[str, Callable[[np.ndarray], Any]]
 EVALUATIONS = ("data", "batch")
@@ -122,8 +122,7 @@ def run_network(
 def watched(net: NetworkModel, run: Run, evaluate: str | None) -> Watch:
     """Return what a run looks at, checked."""
     evaluate = evaluate or ("batch" if net.size is None else "data")
-    if evaluate not in EVALUATIONS:
-        raise SpecError(unknown("evaluation", evaluate, EVALUATIONS))
+    check_choice("evaluation", evaluate, EVALUATIONS)
     if evaluate == "data" and net.size is None:
         raise Incompatible(f"{net.name!r} draws fresh examples; evaluate='batch' looks at those of the step")
     names = run.observables or tuple(n for n in net.observable_names if evaluate == "data" or not _needs_data(n))

@@ -9,7 +9,7 @@ formulas, so their agreement is evidence, and their distances are reported.
 from dataclasses import replace
 from typing import Literal
 
-from sde_engine.errors import SpecError, unknown
+from sde_engine.errors import SpecError
 from sde_engine.fokker_planck.generator import MOST_CELLS
 from sde_engine.fokker_planck.grid import Grid
 from sde_engine.kernel import Dynamics, Hyper, check_hyper
@@ -28,9 +28,10 @@ from sde_engine.stationary_law.routes import (
     refuse_wrong_route,
 )
 from sde_engine.stationary_law.sampled import Ensemble, sampled
+from sde_engine.stationary_law.stored import law_of as law_of
 from sde_engine.stationary_law.temperature import law_temperature, with_dynamics
 from sde_engine.stepping import kernel_of
-from sde_engine.values import check_whole
+from sde_engine.values import check_choice, check_whole
 
 Method = Literal["closed_form", "fokker_planck", "transfer_operator", "ensemble", "all"]
 _MOST_OF_A_CHAIN = 100_000  # cells of a transfer operator
@@ -75,8 +76,7 @@ def stationary(
     """
     from sde_engine.dynamics.langevin import Langevin
 
-    if method not in METHODS:
-        raise SpecError(unknown("method", method, METHODS))
+    check_choice("method", method, METHODS)
     model, hyper, dynamics = formulas(model, "this law"), check_hyper(hyper), dynamics or Langevin()
     kernel_of(model, dynamics, hyper)
     temperature = law_temperature(model, hyper, dynamics)

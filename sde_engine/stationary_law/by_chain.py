@@ -44,6 +44,7 @@ def _labelled(model: Model, hyper: Hyper, place: Support, law: ChainLaw, label: 
     def variable(r: NDArray) -> NDArray:
         return place.values(model, r)
 
+    place.refuse_folded(variable(law.axis.nodes))
     line, shape, change = _line(law, place.names[0], variable), *_density(law, place.names[0], variable)
     outside = float(sum(law.outside))
     verdict = (

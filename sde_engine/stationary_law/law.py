@@ -1,7 +1,7 @@
 """One stationary law, whatever its route: density or point mass, moments and quantiles with errors, a verdict."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sde_engine.conventions import CONVENTIONS
 from sde_engine.kernel import Hyper
 from sde_engine.model import Model
+from sde_engine.values import path_of
 
 if TYPE_CHECKING:
     import xarray
@@ -86,6 +87,9 @@ class StationaryLaw:
         """The probability density over its coordinates."""
         return self.dataset["density"]
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "StationaryLaw":
+        return replace(self, dataset=self.dataset.copy(deep=True))
+
     def to_hdf5(self, path: str | Path) -> Path:
         """Write the law to one HDF5 (netCDF-4) file, whole or not at all, and return its path.
 
@@ -95,7 +99,7 @@ class StationaryLaw:
         from sde_engine.stationary_law.joined import joined
         from sde_engine.store.single import refuse_unwritable, save
 
-        path = Path(path)
+        path = path_of("path", path)
         refuse_unwritable(path)
         save(joined(self), path)
         return path

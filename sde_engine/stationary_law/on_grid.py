@@ -46,12 +46,7 @@ def variables(model: Model, place: Support, grid: Grid) -> list[Function]:
     if grid.dim > 1:
         return [lambda *x, k=k: x[k] for k in range(grid.dim)]
     line = Support(place.label, place.names, np.ones(1), False) if model.dim == 1 else place
-    steps = np.diff(line.values(model, grid.axes[0].nodes))
-    if (steps > 0.0).any() == (steps < 0.0).any():
-        raise Incompatible(
-            f"{place.names[0]} does not change monotonically along {place.label or 'the line'}, so a "
-            "density of it is not a density of the parameters; ask for another observable"
-        )
+    place.refuse_folded(line.values(model, grid.axes[0].nodes))
     return [lambda x: line.values(model, x)]
 
 

@@ -1,5 +1,6 @@
-"""A stationary law from the labelled data set of its file."""
+"""A stationary law from the labelled data set of its file, or of its pickle."""
 
+import copyreg
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
 from sde_engine.errors import SpecError
-from sde_engine.stationary_law.joined import FLAGS, KINDS, SHARED, WORDS
+from sde_engine.stationary_law.joined import FLAGS, KINDS, SHARED, WORDS, joined
 from sde_engine.stationary_law.law import Line, StationaryLaw
 
 if TYPE_CHECKING:
@@ -90,3 +91,6 @@ def _line(data: "xarray.Dataset", k: int, name: str) -> Line:
 
     quantiles, errors = data["quantile"].values[k], data["quantile_error"].values[k]
     return Line(name, mean, mean_error, variance, variance_error, quantiles, errors, cdf, cdf_error)
+
+
+copyreg.pickle(StationaryLaw, lambda law: (law_of, (joined(law),)))  # distribution functions as they are do not pickle

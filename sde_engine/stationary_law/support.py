@@ -62,6 +62,15 @@ class Support:
             theta = tuple(c * r for c in self.direction)
         return np.asarray(model.observable(self.names[0]).formula(theta, model.params) + 0.0 * r)
 
+    def refuse_folded(self, values: NDArray) -> None:
+        """Refuse a variable whose values, at points one after the other, rise and fall, or do neither."""
+        steps = np.diff(values)
+        if (steps > 0.0).any() == (steps < 0.0).any():
+            raise Incompatible(
+                f"{self.names[0]} does not change monotonically along {self.label or 'the line'}, so a "
+                "density of it is not a density of the parameters; ask for another observable"
+            )
+
     def holds(self, model: Model, value: float) -> bool:
         """Return whether the variable of a ray has the sign of this value there, or collapses: paths may leave a ray."""
         return not self.is_ray or value * float(self.values(model, np.ones(1))[0]) >= 0.0

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from sde_engine.backends.trace import Bins
-from sde_engine.errors import SpecError, unknown
+from sde_engine.errors import SpecError
 from sde_engine.stats.quantity import Quantity, scalar
-from sde_engine.values import is_finite, is_whole
+from sde_engine.values import check_choice, is_finite, is_whole
 
 GROUPS = 16  # paths i, i + 16, ... form a group; the spread of the groups gives the error of a bin
 SCALES = ("linear", "log")
@@ -32,8 +32,7 @@ class Histogram:
     scale: str = "linear"
 
     def __post_init__(self) -> None:
-        if self.scale not in SCALES:
-            raise SpecError(unknown("scale of a histogram", self.scale, SCALES))
+        check_choice("scale of a histogram", self.scale, SCALES)
         if not isinstance(self.observable, str):
             raise SpecError(f"observable of a histogram is {self.observable!r}; the name of an observable is accepted")
         if not (is_finite(self.low) and is_finite(self.high) and self.low < self.high):

@@ -24,8 +24,9 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises
     ------
     StoreError
-        The file cannot be written (no room, no permission); nothing is left behind.
+        The file cannot be written (no room, no permission, a device); nothing is left behind.
     """
+    refuse_device(path)
     temporary = path.with_name(f".{path.name}.{host()}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
@@ -37,6 +38,12 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def refuse_device(path: Path) -> None:
+    """Refuse what is there and neither file nor folder: a rename would put a file in the place of /dev/null."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise StoreError(f"{str(path)!r} is a device and not an ordinary file; give the name of a file to write")
 
 
 def write_text(path: Path, text: str) -> None:

@@ -56,7 +56,7 @@ def check(path: str | Path, limit: float = LIMIT) -> str:
     CorruptData
         The file does not say what it said when it was written.
     """
-    path = Path(path)
+    path = path_of("path", path)
     if not path.is_file():
         raise _absent(path)
     finding = examine([path], limit)[0]
@@ -71,7 +71,7 @@ def inspect(path: str | Path) -> dict[str, Any]:
 
     It is made of plain numbers and text. Axes of a sweep have their values, those of other files their length.
     """
-    path = Path(path)
+    path = path_of("path", path)
     if not path.exists() and folder_of(path).is_dir():
         return _unfinished(path)
     with _opened(path, _SCHEMAS) as file:

@@ -1,6 +1,7 @@
 """The commands about stationary laws: what they print and write, and when they fail."""
 
 import json
+import re
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -166,3 +167,21 @@ def test_every_route_to_a_law_is_described_offered_and_drawn() -> None:
     for method in METHODS[:-1]:
         assert f'"{method}"' in str(StationaryLaw.__doc__)
         assert method in STYLES
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("law.xyz", "accepted: .*png"), (".", "is a folder"), ("no/law.png", "there is no folder 'no'; make it first")],
+)
+def test_a_figure_that_cannot_be_written_is_refused_before_anything_is_computed(
+    command: Any, monkeypatch: pytest.MonkeyPatch, name: str, words: str
+) -> None:
+    monkeypatch.setattr("sde_engine.stationary_law.stationary", lambda *given, **more: pytest.fail("computed"))
+    for first in (
+        ["stationary", "quadratic", *ETA, "--plot"],
+        ["potential", "quadratic", *ETA, "--plot"],
+        ["plot", "x.h5", "-o"],
+    ):
+        code, out, err = command(*first, name)
+        assert (code, out) == (2, "")
+        assert re.search(words, err)

@@ -51,6 +51,10 @@ def run(**changed: Any) -> Callable[[], Any]:
     return lambda: Run(**({"paths": 8, "seed": 1, "updates": 4} | changed))
 
 
+def changed(**parts: Any) -> Callable[[], Any]:
+    return lambda: replace(WELL, **parts)
+
+
 def model(name: str, **parameters: Any) -> Callable[[], Any]:
     return lambda: load_model(name, **parameters)
 
@@ -73,8 +77,18 @@ REFUSALS: list[tuple[str, Callable[[], Any]]] = [
     ("model is 3; a name is accepted", lambda: load_model(3)),  # type: ignore[arg-type]
     ("unknown parameter of two_layer_scalar 'nois'; did you mean 'noise'", model("two_layer_scalar", nois=1.0)),
     *REFUSED_MODELS,
+    ("components .* are 'v'; a tuple of one or more names", changed(components="v")),
+    ("components .* names that all differ are accepted", changed(components=("v", "v"))),
+    ("params .*; an instance of a NamedTuple is accepted", changed(params={"mu": 1.0})),
+    ("examples .* are None; Examples are accepted", changed(examples=None)),
+    ("columns .* is 0; a whole number from 1", changed(columns=0)),
+    ("gradient .* is None; a function is accepted", changed(gradient=None)),
+    ("observable o .* is 3; an Observable is accepted", changed(observables={"o": 3})),
     ("model '__main__:MODEL' lives in a script that is running", model("__main__:MODEL")),
     ("model 'missing:MODEL': cannot import 'missing'", model("missing:MODEL")),
+    ("'statistics:mean' cannot be made from .* .StatisticsError: .*; give", model("statistics:mean", data=())),
+    ("fourth powers overflow; give them in other units", model("two_layer_scalar", noise=1e300)),
+    ("implicit is 'no'; True or False is accepted", lambda: GradientFlow(implicit="no")),  # type: ignore[arg-type]
     ("module 'sde_engine.conventions' has no 'MODEL'", model("sde_engine.conventions:MODEL")),
     ("is a dict; a Model, a NetworkModel or a function that returns one", model("sde_engine.conventions:CONVENTIONS")),
     ("parameter noise of outside_model:MODEL is 'loud'; a number", model("outside_model:MODEL", noise="loud")),

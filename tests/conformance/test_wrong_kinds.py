@@ -1,6 +1,10 @@
 """Values of the wrong kind are refused in words too: no name is taken for another, and no bare TypeError is met."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +26,12 @@ from sde_engine.runner import run_sweep
 from sde_engine.stationary_law import stationary
 from sde_engine.stats.histogram import Histogram
 from sde_engine.store import open_results
+from sde_engine.store.atomic import write_text
+from sde_engine.store.single import save
 from sde_engine.sweep import Sweep
 from sde_engine.symmetry import balance, charges
 from sde_engine.transfer_operator import relaxation
+from sde_engine.values import path_of
 
 STORED = load_model("two_layer_scalar", law="table", table=((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9)))
 HYPER = Hyper(0.1, 2)
@@ -79,6 +86,11 @@ WRONG: list[tuple[str, Callable[[], Any]]] = [
     ("found is 'x'; a law is accepted", lambda: plot.law("x")),
     ("batch is 'two'", lambda: check_hyper(Hyper(0.1, "two"))),  # type: ignore[arg-type]
     ("weight_decay is 'small'", lambda: check_hyper(Hyper(0.1, 1, "small"))),  # type: ignore[arg-type]
+    ("unknown sampling array", lambda: Sgd(sampling=np.array([1, 2]))),  # type: ignore[arg-type]
+    ("unknown scale of a histogram array", lambda: Histogram("v", 0.0, 1.0, scale=np.array([1, 2]))),  # type: ignore[arg-type]
+    ("unknown backend array", lambda: simulate(STORED, Sgd(), HYPER, backend=np.array([1, 2]), **SHORT)),  # type: ignore[arg-type]
+    ("order is array", lambda: Langevin(order=np.array([1, 2]))),  # type: ignore[arg-type]
+    ("preconditioner is array.3.; finite factors", lambda: Sgd(preconditioner=np.array(3))),  # type: ignore[arg-type]
     ("dt is 'short'", lambda: from_spec({"kind": "langevin", "dt": "short"})),
     ("momentum is 'fast'", lambda: from_spec({"kind": "sgd", "momentum": "fast"})),
 ]
@@ -88,3 +100,73 @@ WRONG: list[tuple[str, Callable[[], Any]]] = [
 def test_a_value_of_the_wrong_kind_is_refused_in_words(words: str, provoke: Callable[[], Any]) -> None:
     with pytest.raises(SdeEngineError, match=words):
         provoke()
+
+
+def test_texts_that_are_numbers_serve_as_parameters() -> None:
+    assert (
+        load_model("linear_regression_1d", target="2").params == load_model("linear_regression_1d", target=2.0).params
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("MODEL = (", "cannot import 'broken_file' .SyntaxError"),
+        ("raise RuntimeError('boom')", "cannot import 'broken_file' .RuntimeError: boom"),
+        ("def MODEL(a=1):\n    return a / 0", "cannot be made from {'a': 2} .ZeroDivisionError"),
+    ],
+)
+def test_a_broken_file_of_the_user_is_named(
+    text: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "broken_file.py").write_text(text)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, "broken_file", raising=False)
+    with pytest.raises(SdeEngineError, match=words):
+        load_model("broken_file:MODEL", a=2)
+
+
+def test_no_device_is_replaced_by_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SdeEngineError, match="is a device and not an ordinary file"):
+        simulate(STORED, Sgd(), HYPER, checkpoint=pipe, **SHORT)
+    with pytest.raises(SdeEngineError, match="is a device and not an ordinary file"):
+        write_text(pipe, "x")
+    assert pipe.is_fifo()
+
+
+def test_a_path_may_begin_at_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "work" / "~").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path / "work")
+    results = Dataset({"x": 1.0})
+    save(results, path_of("path", "~/run.h5"))
+    save(results, Path("~/run.h5"))  # a folder of that name
+    assert open_results("~/run.h5")["x"] == 1.0
+    assert [file.name for file in (tmp_path / "home").iterdir()] == ["run.h5"]
+    assert [file.name for file in (tmp_path / "work" / "~").iterdir()] == ["run.h5"]
+    assert path_of("path", "~nobody-of-this-name/x") == Path("~nobody-of-this-name/x")
+
+
+FULL_DISK = """
+import resource
+import numpy as np
+from pathlib import Path
+from xarray import Dataset
+from sde_engine.errors import StoreError
+from sde_engine.store.single import save
+resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+try:
+    save(Dataset({"x": ("path", np.random.default_rng(1).normal(size=10_000))}), Path("run.h5"))
+except StoreError as error:
+    print(error)
+"""
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    """The HDF5 library itself ends the process when it cannot write."""
+    child = subprocess.run([sys.executable, "-c", FULL_DISK], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (child.returncode, child.stdout, child.stderr) == (0, "cannot write run.h5 in .: file too large\n", "")
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 """stationary(): three routes to one law, labelled, with errors that hold."""
 
 from functools import partial
+from typing import Any
 
 import numpy as np
 import pytest
@@ -177,9 +178,12 @@ def test_the_mirrored_ray_has_the_mirrored_law_near_collapse() -> None:
     assert law.others[0].lines[0].cdf(-x) == pytest.approx(1.0 - exact.lines[0].cdf(x), abs=1e-4)
 
 
-def test_an_observable_that_does_not_move_along_a_ray_is_refused() -> None:
+@pytest.mark.parametrize(
+    "route", [{"method": "fokker_planck"}, {"method": "transfer_operator", "dynamics": sde.Sgd(), "cells": 200}]
+)
+def test_an_observable_that_does_not_move_along_a_ray_is_refused(route: Any) -> None:
     with pytest.raises(Incompatible, match="q does not change monotonically"):
-        stationary(sde.load_model("two_layer_scalar"), sde.Hyper(0.3), method="fokker_planck", observable="q")
+        stationary(sde.load_model("two_layer_scalar"), sde.Hyper(0.3), observable="q", **route)
 
 
 def test_an_ensemble_keeps_to_one_of_several_laws() -> None:

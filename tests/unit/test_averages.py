@@ -18,6 +18,7 @@ from sde_engine.run import Run
 from sde_engine.stats.averages import batch_error
 from sde_engine.stats.histogram import Histogram
 from sde_engine.testing import assert_within
+from sde_engine.well_formed import check_formulas
 
 BOWL = load_model("quadratic")
 PATHS = 128  # one block of the numpy backend, so a formula is called once a look
@@ -41,6 +42,9 @@ def recorded(model: Model, formulas: dict[str, Any]) -> tuple[Model, dict[str, l
 
 def plain_run(formulas: dict[str, Any], run: Run, dynamics: Any, hyper: Hyper, model: Model = BOWL) -> tuple[Any, ...]:
     watched, book = recorded(model, formulas)
+    check_formulas(watched)  # tries them once
+    for rows in book.values():
+        rows.clear()
     trace, clock = trace_of(watched, dynamics, hyper, run, backend="numpy")
     values = {name: np.array(rows) for name, rows in book.items()}  # (look, path)
     return quantities(watched, run, trace, clock), values, trace, clock

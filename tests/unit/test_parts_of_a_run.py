@@ -4,13 +4,14 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from sde_engine import resume
+from sde_engine import paths, resume
 from sde_engine.backends import choice
 from sde_engine.backends.trace import Trace
 from sde_engine.discovery import load_model
@@ -19,6 +20,7 @@ from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
 from sde_engine.dynamics.underdamped import UnderdampedLangevin
+from sde_engine.ensemble import simulate
 from sde_engine.kernel import Hyper
 from sde_engine.paths import trace_of
 from sde_engine.run import Run, clock_of
@@ -128,7 +130,7 @@ CHILD = """
 import sys, time
 from pathlib import Path
 sys.path.insert(0, str(Path({tests!r})))
-from sde_engine import resume
+from sde_engine import paths, resume
 import test_parts_of_a_run as test
 resume.SECONDS, resume.PART_SECONDS = -1.0, 0.0
 save, written = resume.store.save, []
@@ -157,3 +159,36 @@ def test_a_process_that_was_killed_between_two_writings_loses_only_what_came_aft
     with np.load(file) as stored:
         assert int(stored["steps"][0]) == 2 * 128
     assert same_bits(ran("numpy", EULER, COIN, USUAL, file), ran("numpy", EULER, COIN, USUAL))
+
+
+@pytest.mark.parametrize("dynamics", [Sgd(), EULER, Langevin("euler_maruyama", dt=0.5), GradientFlow()], ids=label)
+def test_the_record_of_every_run_has_a_look_however_short_it_is(dynamics: Any) -> None:
+    kernel = dynamics.kernel(COIN, USUAL)
+    for updates, burn_in in product((1, 2, 3, 7, 600), (0, 0.5, 0.9, 0.999999, 1, 2)):
+        if burn_in < updates:
+            clock = clock_of(Run(8, 1, updates=updates, burn_in=burn_in), kernel, USUAL.eta)
+            times = clock.dt * np.arange(0, clock.steps, clock.every)
+            assert times[-1] >= clock.burn_in * (1.0 - 1e-12)
+
+
+def test_paths_that_choose_their_steps_are_looked_at_in_short_runs_too() -> None:
+    for updates, burn_in in product((1, 3), (0.5, 0.99)):
+        ds = simulate(COIN, Langevin(), USUAL, paths=8, seed=1, updates=updates, burn_in=burn_in, backend="numpy")
+        assert np.isfinite(ds["v"])
+
+
+def test_a_long_run_without_a_checkpoint_is_made_in_parts_and_keeps_its_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between two parts Python hears a Ctrl-C; compiled code does not."""
+    runner, parts, run = choice.block_runner, [], Run(4, 1, updates=30_000)
+
+    def counted(*given: Any) -> Any:
+        block, size = runner(*given)
+        return lambda *job: (parts.append(1), block(*job)), size
+
+    monkeypatch.setattr(choice, "block_runner", counted)
+    monkeypatch.setattr(resume, "PART_SECONDS", 0.0)
+    found, _ = trace_of(COIN, Sgd(), USUAL, run, threads=1)
+    assert len(parts) == 4
+    monkeypatch.setattr(paths, "_HEARING", 1000)
+    assert same_bits(found, trace_of(COIN, Sgd(), USUAL, run, threads=1)[0])
+    assert len(parts) == 5
