@@ -7,6 +7,7 @@ choose their own steps, and flows that diffrax solves, begin their block anew.
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from sde_engine.store import checkpoint as store
 
 START_SPREAD = 0.1  # standard deviation of a start around its point, relative to the point's largest component
 _COPIES = 2  # of the records that are in memory at least: blocks as they come, and all of them joined
-_HEARING = 64  # units of steps before a block without a checkpoint looks up for the first time
+_HEARING = 2**14  # steps before a block without a checkpoint looks up for the first time
 
 Progress = Callable[[int, int], Any]
 
@@ -92,7 +93,7 @@ def trace_of(
 
     steps, unit = clock.steps, choice.cut(backend, kernel, clock)
     if checkpoint is None:  # between two parts of a compiled block a Ctrl-C is heard
-        unit = _HEARING * unit if backend == "numba" else 0
+        unit = ceil(_HEARING / unit) * unit if backend == "numba" and unit > 0 else 0
     whose = (
         {} if checkpoint is None else _identity(model, dynamics, hyper, run, backend, points) | {"paths a block": size}
     )
