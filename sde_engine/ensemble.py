@@ -130,8 +130,10 @@ def simulate(
         "milstein", "heun") and adaptive or implicit ones for flows. For a network "jax" (None)
     threads : None for all cores; the result does not depend on it. A network runs on the threads of JAX
     every, evaluate, snapshots : for networks only, see `sde_engine.network.run.Options`
-    tolerance : halve the solver's step until its error is below so many standard errors of every average (1 is a good
-        choice); the attribute `verdict` says so, or what stood in the way. Not for networks, nor for discrete dynamics
+    tolerance : halve the solver's step until its error is below so many standard errors of every average; the attribute
+        `verdict` says so, or what stood in the way. 1 is a good choice where the step is fixed; schemes that choose their
+        steps know their error to 1 to 3 standard errors only, so 2 is for order 2 and 4 for order 1; below what they know
+        they are halved until their error cannot be told from none. Not for networks, nor for discrete dynamics
     checkpoint : file that keeps what is done, written every 20 seconds; a run that finds its own goes on from there, to the
         same bits. Paths that choose their own steps, and flows on "diffrax", begin a block anew that was under way
     progress : called with the parts of the run that are done and all of them

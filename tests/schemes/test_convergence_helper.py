@@ -1,5 +1,7 @@
 """The solver's error beside the statistical one, on a quadratic where both are known."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,38 @@ def test_refinement_stops_when_the_solver_is_below_the_statistics_or_says_that_i
     stopped = refined(MODEL, Langevin("euler_maruyama", dt=DT), HYPER, halvings=0, **run)
     assert stopped.attrs["refined"] == 0
     assert "standard errors; allow more halvings, or run fewer paths" in stopped.attrs["verdict"]
+
+
+def test_a_fixed_step_is_halved_even_where_its_two_runs_part() -> None:
+    """With dt = 1 Euler forgets its state in one step, so coarse and fine runs have little in common; at 2^-n they do."""
+    model, dynamics, hyper = load_model("quadratic"), Langevin("euler_maruyama", dt=1.0), Hyper(0.5, 4)
+    found = simulate(model, dynamics, hyper, paths=512, time=100.0, seed=3, tolerance=1.0)
+    assert abs(float(found.x0_variance) - 0.0625) < 4.0 * float(found.x0_variance_stderr) < 0.004
+    assert found.attrs["refined"] == 1
+    few = {"paths": 16, "time": 3.0, "seed": 3, "backend": "numpy"}
+    stopped = refined(model, dynamics, hyper, halvings=0, **few)
+    assert "standard errors only; start from a smaller dt, or use a tolerance above that" in stopped.attrs["verdict"]
+    assert refined(model, dynamics, hyper, **few).attrs["refined"] == 1
+
+
+@pytest.mark.parametrize("paths", [256, 1024])
+def test_schemes_that_choose_their_steps_say_what_tolerance_they_can_meet(paths: int) -> None:
+    """However many the paths: below it they are halved while their error shows, above it they arrive.
+
+    Two independent runs of order 1 know twice their difference to 2 sqrt(2) = 2.8 standard errors.
+    """
+    model, dynamics = (
+        load_model("double_well", noise="multiplicative"),
+        Langevin("adaptive_euler", tolerance=1.0, dt=1.0),
+    )
+    run = {"paths": paths, "time": 20.0, "seed": 3, "burn_in": 0.1, "backend": "numpy"}
+    below = simulate(model, dynamics, Hyper(0.5, 1), tolerance=1.0, **run)
+    assert below.attrs["refined"] == 0
+    assert below.attrs["dt"] < 1.0
+    said = re.search(r"known to ([\d.]+) standard errors only, however many the paths, .*above that", below.verdict)
+    assert said is not None
+    assert 1.0 < float(said[1]) < 3.2
+    assert simulate(model, dynamics, Hyper(0.5, 1), tolerance=4.0, **run).attrs["refined"] == 1
 
 
 def test_leimkuhler_matthews_is_of_order_two_in_detailed_balance_only(monkeypatch: pytest.MonkeyPatch) -> None:
