@@ -92,9 +92,8 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         raise SpecError(f"burn_in is {run.burn_in} updates, but the run has {round(end / eta)}; leave some to record")
     _refuse_endless_ensemble(run, kernel, end, eta)
     if isinstance(kernel, Diffusion):
-        steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
-        # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
-        dt = kernel.dt if kernel.size is not None or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
+        steps, dt = whole_steps(end, kernel.dt)
+        dt = dt if kernel.size is None else kernel.dt
     else:
         steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
     recorded = steps - int(steps * burn_in / end)
@@ -106,6 +105,12 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
     if isinstance(kernel, Diffusion) and kernel.size is not None:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
+
+
+def whole_steps(length: float, dt: float) -> tuple[int, float]:
+    """Return how many steps make up a length, and their own: `dt`, to the last bit, or less where it does not fit."""
+    steps = max(1, ceil(length / dt * (1.0 - 1e-9)))
+    return steps, dt if abs(steps * dt - length) < 1e-9 * length else length / steps
 
 
 def _refuse_endless_ensemble(run: Run, kernel: Kernel, end: float, eta: float) -> None:
