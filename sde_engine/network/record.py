@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_engine.network.observed import words_for
-from sde_engine.stats.averages import MIN_EFFECTIVE, MIN_SQUARES, MIN_UNITS, batch_error, enough
+from sde_engine.stats.averages import MIN_EFFECTIVE, MIN_SQUARES, MIN_UNITS, batch_error, enough, student
 from sde_engine.stats.mixing import nested_rhat
 from sde_engine.stats.quantity import Quantity
 
@@ -103,4 +103,4 @@ def _error(units: np.ndarray) -> np.ndarray:
     """Return the standard error of the mean over the first axis, NaN for fewer than `MIN_UNITS` units."""
     if len(units) < MIN_UNITS:
         return np.full(units.shape[1:], np.nan)
-    return units.std(axis=0, ddof=1) / np.sqrt(len(units))
+    return units.std(axis=0, ddof=1) * np.sqrt(student(len(units)) / len(units))
