@@ -11,6 +11,7 @@ from sde_engine.dynamics.gaussian_sgd import GaussianSgd
 from sde_engine.dynamics.gradient_flow import GradientFlow
 from sde_engine.dynamics.langevin import Langevin
 from sde_engine.dynamics.sgd import Sgd
+from sde_engine.ensemble import compare
 from sde_engine.errors import CorruptData, Incompatible, SpecError, StoreError, Unresolved
 from sde_engine.kernel import Hyper
 from sde_engine.network import EntropicFlow, simulate_network
@@ -108,6 +109,13 @@ def test_an_equation_ends_at_its_time(time):
     np.testing.assert_allclose(euler.theta_final, expected, rtol=1e-12)
     assert flow.attrs["time"] == euler.attrs["time"] == time
     assert np.array_equal(flow.time, euler.time)
+
+
+def test_last_windows_of_different_lengths_are_not_compared():
+    how = {"paths": 1, "time": 0.33, "seed": 1, "windows": 4, "burn_in": 0.0, "observables": ("loss",)}
+    ds = compare(mean_network(np.zeros((1, 1))), [Sgd(), Langevin(dt=0.03)], Hyper(0.05, 1), **how)
+    np.testing.assert_allclose(ds.time, [0.05, 0.15, 0.25, 0.315, 0.325])
+    assert np.isnan(ds.loss_trace).values.tolist() == [[False] * 3 + [True, False], [False] * 4 + [True]]
 
 
 def test_what_would_have_happened_after_the_end_does_not_count():
