@@ -216,7 +216,7 @@ def compare(
     if same_as_simulate.get("checkpoint") is not None:
         raise SpecError("compare runs several dynamics and a checkpoint is that of one; use simulate for each")
     runs = [simulate(model, one, hyper, **same_as_simulate) for one in movers]
-    joined = xarray.concat(runs, dim=xarray.Variable("dynamics", labels), combine_attrs="drop_conflicts")
+    joined = xarray.concat(runs, dim=xarray.Variable("dynamics", labels), join="outer", combine_attrs="drop_conflicts")
     joined["dynamics"].attrs["long_name"] = "what moves the parameters"
     return joined
 

@@ -96,9 +96,8 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         is_adaptive, kernel = True, kernel._replace(dt=min(kernel.dt, (end - burn_in) / 5.0))
     _refuse_endless_ensemble(run, kernel, end, eta)
     if isinstance(kernel, Diffusion):
-        steps = max(1, ceil(end / kernel.dt * (1.0 - 1e-9)))
-        # A step that divides the run is taken as it was given, to the last bit; another one is shortened to fit.
-        dt = kernel.dt if is_adaptive or abs(steps * kernel.dt - end) < 1e-9 * end else end / steps
+        steps, dt = whole_steps(end, kernel.dt)
+        dt = kernel.dt if is_adaptive else dt
     else:
         steps, dt = updates * kernel.steps_per_update, eta / kernel.steps_per_update
     burn_in = burn_in if is_adaptive else min(burn_in, (steps - 1) * dt)  # the last look is in the record
@@ -112,6 +111,12 @@ def clock_of(run: Run, kernel: Kernel, eta: float) -> Clock:
         every = 4 * ceil(every / 4)  # paths that choose their steps are looked at before a group of four
         windows = max(1, min(windows, recorded // every))
     return Clock(dt, steps, end, burn_in, (end - burn_in) / windows, windows, every)
+
+
+def whole_steps(length: float, dt: float) -> tuple[int, float]:
+    """Return how many steps make up a length, and their own: `dt`, to the last bit, or less where it does not fit."""
+    steps = max(1, ceil(length / dt * (1.0 - 1e-9)))
+    return steps, dt if abs(steps * dt - length) < 1e-9 * length else length / steps
 
 
 def _refuse_endless_ensemble(run: Run, kernel: Kernel, end: float, eta: float) -> None:

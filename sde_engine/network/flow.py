@@ -78,20 +78,22 @@ def velocity_of(net: NetworkModel, kind: str) -> Callable[..., Any]:
 def compiled_flow(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Callable[..., Any]:
     """Return (theta, exited, first step, seed, examples, h) -> (theta, exited, `Seen` of every path) of a window.
 
-    The steps of a flow are the stretches between two looks; h has their length `dt` beside the numbers of the flow.
+    The steps of a flow are the stretches between two looks; h has their length `dt` and the number `total` of all of
+    them beside the numbers of the flow.
     """
     solve = _solved(net, solver, looks, watch)
 
     def one(theta: Any, exited: Any, first: Any, examples: Any, h: Any) -> Any:
-        values, count, end, failed, resting = solve(theta, examples, h)
+        stretches = jnp.minimum(looks, h["total"] - first)
+        values, count, end, failed, resting = solve(theta, stretches, examples, h)
 
         def at(carry: Any, k: Any) -> Any:
             found = {name: jnp.where(k < count, rows[k], resting[name]) for name, rows in values.items()}
-            return seen_once_more(carry, found, watch.histograms), None
+            return seen_once_more(carry, found, watch.histograms, k < stretches), None
 
         seen, _ = jax.lax.scan(at, nothing_seen(net, watch), jnp.arange(looks))
         alive = jnp.isfinite(end).all() & (exited == -1)
-        left = jnp.where(failed, FAILED, jnp.where(alive, -1, first + looks))
+        left = jnp.where(failed, FAILED, jnp.where(alive, -1, first + stretches))
         return jnp.where(alive, end, theta), jnp.where(exited == -1, left, exited), seen
 
     def window(theta: Any, exited: Any, first: Any, seed: Any, examples: Any, h: Any) -> Any:
@@ -101,7 +103,7 @@ def compiled_flow(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -
 
 
 def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Callable[..., Any]:
-    """Return (theta, examples, h) -> (looks by name, their number, state at the end, whether it failed, look at the end).
+    """Return (theta, stretches, examples, h) -> (looks, their number, end state, whether it failed, look at the end).
 
     A flow that comes to rest stops there, and what it looks like there is what it looks like from then on.
     """
@@ -119,14 +121,14 @@ def _solved(net: NetworkModel, solver: Solver, looks: int, watch: Watch) -> Call
         undecayed = args[1] | {"weight_decay": jnp.zeros((), net.dtype)}
         return look(theta, jnp.zeros((), net.dtype), -slope(theta, args[0], undecayed), args[0])
 
-    def solve(theta: Any, examples: Any, h: Any) -> Any:
-        times = jnp.arange(looks, dtype=net.dtype) * h["dt"]
+    def solve(theta: Any, stretches: Any, examples: Any, h: Any) -> Any:
+        times = jnp.minimum(jnp.arange(looks), stretches).astype(net.dtype) * h["dt"]
         saved = [diffrax.SubSaveAt(ts=times, fn=looked), diffrax.SubSaveAt(t1=True)]
         found = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, theta, args: velocity(theta, *args)),
             method,
             0.0,
-            looks * h["dt"],
+            stretches.astype(net.dtype) * h["dt"],
             None,
             theta,
             (examples, h),

@@ -80,8 +80,11 @@ def nothing_seen(net: NetworkModel, watch: Watch) -> Seen:
     return Seen(jnp.zeros(()), zeros, dict(zeros), jnp.zeros(columns))
 
 
-def seen_once_more(seen: Seen, found: dict[str, Any], histograms: tuple[Histogram, ...]) -> Seen:
-    """Return the statistics with one more look (Welford's update, which loses no digits to a large mean)."""
+def seen_once_more(seen: Seen, found: dict[str, Any], histograms: tuple[Histogram, ...], in_time: Any) -> Seen:
+    """Return the statistics with one more look (Welford's update, which loses no digits to a large mean).
+
+    A look that is not `in_time`, after the end of the run, leaves them as they are.
+    """
     count = seen.count + 1.0
     gap = {name: value - seen.mean[name] for name, value in found.items()}
     mean = {name: seen.mean[name] + gap[name] / count for name in found}
@@ -90,7 +93,7 @@ def seen_once_more(seen: Seen, found: dict[str, Any], histograms: tuple[Histogra
     for h in histograms:
         columns = columns.at[first + _column(h, found[h.observable])].add(1.0)
         first += int(h.bins) + 2
-    return Seen(count, mean, square, columns)
+    return jax.tree.map(lambda new, old: jnp.where(in_time, new, old), Seen(count, mean, square, columns), seen)
 
 
 def _column(h: Histogram, x: Any) -> Any:

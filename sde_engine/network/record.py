@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sde_engine.network.observed import words_for
-from sde_engine.stats.averages import MIN_EFFECTIVE, MIN_SQUARES, MIN_UNITS, batch_error, enough
+from sde_engine.stats.averages import MIN_EFFECTIVE, MIN_SQUARES, MIN_UNITS, batch_error, enough, student
 from sde_engine.stats.mixing import nested_rhat
 from sde_engine.stats.quantity import Quantity
 
@@ -15,10 +15,16 @@ class Means(NamedTuple):
 
     first: np.ndarray
     spread: np.ndarray
+    counts: np.ndarray  # (windows,) looks, by which a window weighs
 
     def kept(self, alive: np.ndarray, burnt: int) -> "Means":
         """Return those of the paths that live, without the first windows."""
-        return Means(self.first[burnt:, alive], self.spread[burnt:, alive])
+        return Means(self.first[burnt:, alive], self.spread[burnt:, alive], self.counts[burnt:])
+
+    def weighed(self, values: np.ndarray) -> np.ndarray:
+        """Return (windows, ...) times the weights of the windows, whose mean is 1."""
+        share = self.counts * len(self.counts) / max(self.counts.sum(), 1)
+        return values * share.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def averaged(name: str, means: Means, group: np.ndarray, duration: float) -> dict[str, Quantity]:
@@ -33,14 +39,14 @@ def averaged(name: str, means: Means, group: np.ndarray, duration: float) -> dic
     dims, coords = axes_of(name, means.first.shape[2:])
     words = words_for(name)
     with np.errstate(all="ignore"):
-        mean = _mean(means.first, (0, 1))
-        error = _error_of(means.first, mean)
+        mean = _mean(means.weighed(means.first), (0, 1))
+        error = _error_of(means.weighed(means.first - mean))
         square = means.spread + (means.first - mean) ** 2
-        variance = _mean(square, (0, 1))
+        variance = _mean(means.weighed(square), (0, 1))
         ess = np.where((error > 0.0) & (variance > 0.0), variance / (error * error), np.nan)
         paths = means.first.shape[1]
         error = enough(error, ess, paths, MIN_EFFECTIVE)
-        square_error = enough(_error_of(square, variance), ess, paths, MIN_SQUARES)
+        square_error = enough(_error_of(means.weighed(square - variance)), ess, paths, MIN_SQUARES)
         found = {
             name: (mean, f"mean of the {words}, over time and surviving paths"),
             f"{name}_stderr": (error, f"standard error of the mean of the {words}"),
@@ -72,18 +78,19 @@ def axes_of(name: str, shape: tuple[int, ...]) -> tuple[tuple[str, ...], dict[st
     return dims, {dim: np.arange(count) for dim, count in zip(dims, shape, strict=True)}
 
 
-def _error_of(values: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def _error_of(residual: np.ndarray) -> np.ndarray:
     """Return the standard error of the mean of (windows, paths, ...): of paths, or of few paths' windows."""
-    if values.shape[0] and values.shape[1] >= MIN_UNITS:
-        return _error(values.mean(axis=0))
-    return batch_error(values - mean) / max(values.shape[0] * values.shape[1], 1)
+    if residual.shape[0] and residual.shape[1] >= MIN_UNITS:
+        return _error(residual.mean(axis=0))
+    return batch_error(residual) / max(residual.shape[0] * residual.shape[1], 1)
 
 
 def _rhat(means: Means, group: np.ndarray) -> Any:
     if not (means.first.shape[0] and means.first.shape[1]):
         return np.full(means.first.shape[2:], np.nan)
-    centre = means.first.mean(axis=0)
-    return nested_rhat(centre, (means.spread + (means.first - centre) ** 2).mean(axis=0), group)
+    centre = means.weighed(means.first).mean(axis=0)
+    square = means.spread + (means.first - centre) ** 2
+    return nested_rhat(centre, means.weighed(square).mean(axis=0), group)
 
 
 def _mean(values: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
@@ -96,4 +103,4 @@ def _error(units: np.ndarray) -> np.ndarray:
     """Return the standard error of the mean over the first axis, NaN for fewer than `MIN_UNITS` units."""
     if len(units) < MIN_UNITS:
         return np.full(units.shape[1:], np.nan)
-    return units.std(axis=0, ddof=1) / np.sqrt(len(units))
+    return units.std(axis=0, ddof=1) * np.sqrt(student(len(units)) / len(units))

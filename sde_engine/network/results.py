@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 def statistics(done: Finished) -> dict[str, Quantity]:
     """Return means, variances and their errors, R-hat, densities and the fate of the paths."""
     alive, schedule = done.alive, done.schedule
-    recorded = (schedule.windows - done.burnt) * schedule.window * int(alive.sum())
+    recorded = (schedule.end - done.burnt * schedule.window) * int(alive.sum())
     found: dict[str, Quantity] = {}
     for name in done.watch.names:
         found |= averaged(name, done.means(name).kept(alive, done.burnt), done.group[alive], recorded)
@@ -41,10 +41,11 @@ def statistics(done: Finished) -> dict[str, Quantity]:
 def labelled(net: NetworkModel, done: Finished) -> dict[str, Quantity]:
     """Return what is not one number a cell: traces over time, snapshots, and every path at its end."""
     schedule, state = done.schedule, done.state
-    ends = (np.arange(schedule.windows) + 1.0) * schedule.window
+    ends = schedule.ends
+    middles = 0.5 * (ends + np.append(0.0, ends[:-1]))
     found: dict[str, Quantity] = {}
     for name in done.watch.names:
-        found |= traced(name, done.means(name).kept(done.alive, 0), ends - 0.5 * schedule.window)
+        found |= traced(name, done.means(name).kept(done.alive, 0), middles)
     for name, values in state.snapshots.items():
         dims, coords = axes_of(name, values.shape[2:])
         coords = {"window_end": ends} | coords
@@ -61,7 +62,7 @@ def labelled(net: NetworkModel, done: Finished) -> dict[str, Quantity]:
 
 
 def _diverged_at(done: Finished) -> np.ndarray:
-    return np.where(done.alive, np.inf, done.state.exited * done.schedule.dt)
+    return np.where(done.alive, np.inf, done.schedule.clock(done.state.exited))
 
 
 @in_double
@@ -113,4 +114,4 @@ def network_variables(net: NetworkModel, run: Run) -> dict[str, Quantity]:
     empty = {name: np.zeros((1, 2, *shape)) for name, shape in shapes_of(net, watch).items()}
     columns = sum(int(h.bins) + 2 for h in run.histograms)
     state = State(np.zeros((2, net.dim)), 1, np.full(2, -1), np.zeros((columns, 2)), empty, empty, {})
-    return statistics(Finished(run, watch, Schedule(1, 1, 1, 1.0), 0, np.arange(2), state, {}))
+    return statistics(Finished(run, watch, Schedule(1, 1, 1.0, 1.0, 1, 1.0, 1.0), 0, np.arange(2), state, {}))

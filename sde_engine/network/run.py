@@ -6,6 +6,7 @@ counted and left out of all averages.
 """
 
 from collections.abc import Callable, Mapping
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -73,7 +74,7 @@ class Finished(NamedTuple):
 
     def means(self, name: str) -> Means:
         """Return the means of all windows and paths of one observable."""
-        return Means(self.state.first[name], self.state.spread[name])
+        return Means(self.state.first[name], self.state.spread[name], self.schedule.counts)
 
 
 @in_double
@@ -108,14 +109,14 @@ def run_network(
         state = state if kept is None else state_of(kept)
     advance, settings = _compiled(net, moved, schedule, run.paths, watch)
     refuse_large_window(net, run, advance, state, settings)
-    while state.step < schedule.windows * schedule.steps:
+    while state.step < schedule.total:
         state = _advanced(state, advance, settings, schedule, net, run.seed, burnt)
         _watch_step(net, dynamics, hyper, schedule, state)
         state = _with_snapshots(state, net, options.snapshots or {})
         if options.checkpoint is not None:
             store.save(Path(options.checkpoint), identity, arrays_of(state))
         if options.progress is not None:
-            options.progress(state.step // schedule.steps, schedule.windows)
+            options.progress(ceil(state.step / schedule.steps), schedule.windows)
     return Finished(run, watch, schedule, burnt, group, state, attributes)
 
 
@@ -160,8 +161,7 @@ def _scheduled(
     if every is not None:
         check_whole("every", every, 1, 2**62)
     if isinstance(moved, Flow):
-        found = schedule_of(run, hyper.eta, hyper.eta, is_discrete=True, every=every)
-        return found._replace(every=1, dt=found.every * hyper.eta)
+        return schedule_of(run, hyper.eta, inf, is_discrete=False, every=every)
     dt = moved.dt
     if dynamics.kind == "langevin" and dynamics.dt is None:
         dt = resolved_step(net, hyper, theta)
@@ -176,9 +176,11 @@ def _watch_step(net: NetworkModel, dynamics: Any, hyper: Hyper, schedule: Schedu
     """
     if dynamics.kind != "langevin" or dynamics.dt is not None:
         return
-    is_last = state.step == schedule.windows * schedule.steps
+    is_last = state.step == schedule.total
     if is_last or state.step // _WATCHED > (state.step - schedule.steps) // _WATCHED:
-        check_resolved(net, hyper, state.theta, state.exited, schedule.dt, state.step * schedule.dt)
+        check_resolved(
+            net, hyper, state.theta, state.exited, schedule.dt, float(schedule.clock(np.asarray(state.step)))
+        )
 
 
 def _compiled(
@@ -186,6 +188,7 @@ def _compiled(
 ) -> tuple[Callable[..., Any], dict[str, Any]]:
     """Return what advances the ensemble by a window, and the numbers it takes."""
     numbers = {name: np.asarray(v, dtype=net.dtype) for name, v in (moved.settings | {"dt": schedule.dt}).items()}
+    numbers["total"] = np.asarray(schedule.total)
     if isinstance(moved, Flow):
         return compiled_flow(net, moved.solver, schedule.looks, watch), numbers
     return compiled_window(net, moved.step, schedule.looks, schedule.every, paths, watch), numbers
@@ -210,6 +213,7 @@ def _advanced(
     burnt: int,
 ) -> State:
     examples = () if net.size is None else net.examples
+    settings = settings | {"dt": np.asarray(schedule.dt_from(state.step), dtype=net.dtype)}
     out = advance(jnp.asarray(state.theta), jnp.asarray(state.exited), state.step, jnp.uint64(seed), examples, settings)
     theta, exited, seen = jax.device_get(out)
     if np.any(exited == FAILED):
@@ -217,13 +221,13 @@ def _advanced(
             f"the solver of the flow gave up on path {int(np.argmax(exited == FAILED))}; use implicit=False, or larger "
             "rtol and atol"
         )
-    is_recorded = state.step // schedule.steps >= burnt
-    spread = {name: square / schedule.looks for name, square in seen.square.items()}
+    window = state.step // schedule.steps
+    spread = {name: square / schedule.counts[window] for name, square in seen.square.items()}
     return State(
         theta,
-        state.step + schedule.steps,
+        min(state.step + schedule.steps, schedule.total),
         exited,
-        state.histogram + is_recorded * seen.histogram.T,
+        state.histogram + (window >= burnt) * seen.histogram.T,
         _joined(state.first, seen.mean),
         _joined(state.spread, spread),
         state.snapshots,

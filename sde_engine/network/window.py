@@ -19,7 +19,11 @@ _BLOCK = 1 << 20  # random numbers that are made at a time, over all paths
 def compiled_window(
     net: NetworkModel, step: Step, looks: int, every: int, paths: int, watch: Watch
 ) -> Callable[..., Any]:
-    """Return (state, exited, first step, seed, examples, h) -> (state, exited, `Seen` of every path) of a window."""
+    """Return (state, exited, first step, seed, examples, h) -> (state, exited, `Seen` of every path) of a window.
+
+    h has the length `dt` of a step and the number `total` of all steps beside the numbers of the rule. A window that
+    begins less than its length before the end stops there: what it computes further on is dropped.
+    """
     per_block = max(1, min(looks, _BLOCK // (step.draws * every * paths)))
     while looks % per_block:
         per_block -= 1
@@ -30,15 +34,17 @@ def compiled_window(
         theta, exited, now = carry
         loss, slope = step.gradient(theta[: net.dim], drawn, examples, h)
         moved = step.move(theta, slope, h)
-        alive = (exited < 0) & (jnp.vdot(moved, moved) < BLOWN_UP * BLOWN_UP)
-        exited = jnp.where((exited < 0) & ~alive, now + 1, exited)
+        goes_on = (exited < 0) & (now < h["total"])
+        alive = goes_on & (jnp.vdot(moved, moved) < BLOWN_UP * BLOWN_UP)
+        exited = jnp.where(goes_on & ~alive, now + 1, exited)
         return (jnp.where(alive, moved, theta), exited, now + 1), (loss, slope)
 
     def between_looks(carry: Any, drawn: Any, examples: Any, h: Any) -> Any:
         state, seen = carry
-        theta = state[0]
+        theta, _, now = state
         state, (loss, slope) = advance(state, drawn[0], examples, h)
-        seen = seen_once_more(seen, look(theta[: net.dim], loss, slope, examples), watch.histograms)
+        found = look(theta[: net.dim], loss, slope, examples)
+        seen = seen_once_more(seen, found, watch.histograms, now < h["total"])
         if every > 1:
             state, _ = jax.lax.scan(lambda c, d: (advance(c, d, examples, h)[0], None), state, drawn[1:])
         return state, seen

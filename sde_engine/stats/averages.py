@@ -52,7 +52,10 @@ def deviations(trace: Trace) -> Deviations:
 
 
 def ratio(numerator: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Return sum(numerator) / sum(weight) and its standard error. Both are (windows, paths) of one observable."""
+    """Return sum(numerator) / sum(weight) and its standard error. Both are (windows, paths) of one observable.
+
+    The error has the factor of `student`, as `batch_error` has.
+    """
     total = weight.sum()
     if not total > 0.0:
         return float("nan"), float("nan")
@@ -61,16 +64,25 @@ def ratio(numerator: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
     if residual.shape[1] < MIN_UNITS:
         return float(estimate), float(batch_error(residual) / total)
     units = residual.sum(axis=0)
-    error = np.sqrt(np.sum(units * units) * len(units) / (len(units) - 1.0)) / total
+    count = len(units)
+    error = np.sqrt(np.sum(units * units) * count / (count - 1.0) * student(count)) / total
     return float(estimate), float(error)
+
+
+def student(count: int) -> float:
+    """Return the square of what widens an error found from the scatter of `count` units, (n - 1) / (n - 3).
+
+    Deviations in units of the error then have variance 1, as Student's t with n - 1 degrees of freedom has not.
+    """
+    return (count - 1.0) / (count - 3.0)
 
 
 def batch_error(residual: np.ndarray) -> np.ndarray:
     """Return the standard error of the sum of all windows of a few paths, NaN for fewer than `MIN_UNITS` of them.
 
     Neighbouring windows are joined until they are hardly correlated. What is left of the correlation is added, the
-    bias of deviations from the common mean is taken out, and the factor (n - 1) / (n - 3) for n joined windows makes
-    deviations in units of the error have variance 1, as Student's t has not. Derived here from batch means.
+    bias of deviations from the common mean is taken out, and the joined windows are as many units for the factor of
+    `student`. Derived here from batch means.
 
     Parameters
     ----------
@@ -84,7 +96,7 @@ def batch_error(residual: np.ndarray) -> np.ndarray:
         product = np.sum(residual[1:] * residual[:-1], axis=(0, 1))
         pairs = np.where(product > 0.0, count + 2.0 * (count - paths), count)
         spread = (square + 2.0 * np.maximum(product, 0.0)) / (1.0 - pairs / count**2)
-        found = np.where(settled, found, spread * ((count - 1.0) / (count - 3.0)))
+        found = np.where(settled, found, spread * student(count))
         settled = settled | (product * windows <= _ALIKE * (windows - 1.0) * square) | (windows == 1)
         residual = _joined(residual)
     return np.sqrt(found)

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from sde_engine.network import NetworkModel, Sampler, Symmetry
+from sde_engine.network.model import example_gradients
 
 
 def relu_init(key):
@@ -63,3 +64,14 @@ def quartic_network():
         loss=lambda p, x, y: 0.5 * (p["u"] * p["w"] * x - y) ** 2,
         data=(data(8)[0][:, 0], data(8)[1][:, 0] + 2.0 * data(8)[0][:, 0]),
     )
+
+
+def written_out(net, hyper, rows, *, momentum=0.0, factors=1.0, seed=2, path=0):
+    """Return the state after these batches, and the states before each, by the update rule itself."""
+    theta, velocity, states = np.asarray(net.flatten(net.start(seed, path))), 0.0, []
+    for row in rows:
+        states.append(theta)
+        gradient = example_gradients(net, theta)[row].mean(axis=0)
+        velocity = momentum * velocity - hyper.eta * factors * (gradient + hyper.weight_decay * theta)
+        theta = theta + velocity
+    return theta, states

@@ -8,9 +8,11 @@ from small_networks import mean_network, online_network
 
 import sde_engine as sde
 from sde_engine.errors import SdeEngineError
+from sde_engine.network.record import Means, averaged
 from sde_engine.network.results import measure_network
 from sde_engine.paths import start_states
 from sde_engine.run import Run
+from sde_engine.stats.averages import ratio
 from sde_engine.stats.mixing import nested_rhat
 
 HYPER = sde.Hyper(0.05, 4, 0.01)
@@ -67,6 +69,13 @@ def test_the_error_of_a_few_networks_is_the_scatter_of_repeated_runs():
         pulls.append((found["square"] - exact) / found["square_stderr"])
     assert 0.85 < np.sqrt(np.nanmean(np.square(pulls))) < 1.2
     assert np.isfinite(pulls).mean() > 0.9
+
+
+def test_the_error_of_eight_paths_is_that_of_a_small_model_and_a_short_window_weighs_less():
+    values, looks = np.random.default_rng(3).normal(size=(2, 8)), np.array([3, 1])
+    found = averaged("x", Means(values, np.zeros((2, 8)), looks), np.arange(8), 1.0)
+    expected = ratio(looks[:, None] * values, looks[:, None] * np.ones((2, 8)))
+    np.testing.assert_allclose([found["x"].value, found["x_stderr"].value], expected, rtol=1e-12)
 
 
 def test_rhat_is_there_for_several_starts_and_flags_paths_that_remember_them():

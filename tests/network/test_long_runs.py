@@ -51,7 +51,7 @@ def test_a_sweep_of_a_network_named_by_its_module_is_that_of_its_cells(tmp_path)
 def test_a_run_that_was_cut_goes_on_to_the_same_bits_and_says_how_far_it_is(tmp_path):
     file, told = tmp_path / "run.npz", []
     histogram = sde.Histogram("loss", 0.0, 1.0, 10)
-    how = {"paths": 2, "updates": 80, "seed": 2, "statistics": [histogram], "snapshots": {"sum": np.sum}}
+    how = {"paths": 2, "updates": 77, "seed": 2, "statistics": [histogram], "snapshots": {"sum": np.sum}}
     whole = sde.simulate(REGRESSION, sde.Sgd(), HYPER, progress=lambda *at: told.append(at), **how)
     assert told == [(i + 1, 8) for i in range(8)]
 
@@ -67,6 +67,7 @@ def test_a_run_that_was_cut_goes_on_to_the_same_bits_and_says_how_far_it_is(tmp_
     assert whole.identical(resumed)
     np.testing.assert_allclose(resumed["sum"][-1], resumed.theta_final.sum("parameter"))
     assert resumed["sum"].dims == ("window_end", "path")
+    np.testing.assert_allclose(resumed.window_end, [*(0.5 * np.arange(1, 8)), 3.85])
     with pytest.raises(StoreError, match="start_sha256 was .*, now "):
         sde.simulate(REGRESSION, sde.Sgd(), HYPER, checkpoint=file, start=np.ones(16), **how)
     with pytest.raises(StoreError, match="another run: weight_decay was 0.01, now 0.02; give"):
@@ -110,7 +111,7 @@ def window_of(net, dynamics, hyper, paths=2, looks=4, every=2):
     advance = compiled_window(net, rule.step, looks, every, paths, watch)
     with jax.enable_x64(True):
         theta = np.zeros((paths, rule.step.width))
-        h = {k: np.float64(v) for k, v in (rule.settings | {"dt": rule.dt}).items()}
+        h = {k: np.float64(v) for k, v in (rule.settings | {"dt": rule.dt, "total": looks * every}).items()}
         return advance, (theta, np.full(paths, -1), 0, np.uint64(1), net.examples, h)
 
 

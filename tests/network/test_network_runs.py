@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from small_networks import equinox_network, mean_network, online_network, quartic_network, relu_network
+from small_networks import equinox_network, mean_network, online_network, quartic_network, relu_network, written_out
 
 from sde_engine.backends.scan import noise
 from sde_engine.dynamics.gaussian_sgd import GaussianSgd
@@ -21,16 +21,6 @@ from sde_engine.network.sharpness import hessian, largest_curvatures
 from sde_engine.run import Run
 from sde_engine.store import checkpoint
 from sde_engine.testing.bound import assert_within
-
-
-def written_out(net, hyper, rows, *, momentum=0.0, factors=1.0, seed=2, path=0):
-    theta, velocity, states = np.asarray(net.flatten(net.start(seed, path))), 0.0, []
-    for row in rows:
-        states.append(theta)
-        gradient = example_gradients(net, theta)[row].mean(axis=0)
-        velocity = momentum * velocity - hyper.eta * factors * (gradient + hyper.weight_decay * theta)
-        theta = theta + velocity
-    return theta, states
 
 
 @pytest.mark.parametrize(
