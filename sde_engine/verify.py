@@ -27,7 +27,7 @@ _PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 
 
 
 RESOLUTION = 0.05  # of a comparison, beyond which a claim does not hold; and what the partner's learning rate is off by
-_BINS = 200  # of a histogram: an error of the bins is one of the distribution function
+_BINS = 400  # of a histogram: an error of the bins is one of the distribution function
 
 
 class Claim(NamedTuple):
