@@ -27,6 +27,7 @@ _PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 
 
 
 RESOLUTION = 0.05  # of a comparison, beyond which a claim does not hold; and what the partner's learning rate is off by
+_BINS = 400  # of a histogram: an error of the bins is one of the distribution function
 
 
 class Claim(NamedTuple):
@@ -165,6 +166,7 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
         dynamics=claim.dynamics,
         paths=paths or claim.paths,
         time=claim.time,
+        bins=_BINS,
         seed=seed,
         threads=threads,
     )

@@ -94,7 +94,7 @@ def stationary(
         check_whole("paths", paths, 1, MAX_PATHS)
         check_whole("seed", seed, 0, 2**64 - 1)
         long = Ensemble(paths, time, int(seed or 0), bins, threads)
-        first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes))
+        first, *beside = sampled(model, hyper, dynamics, places[0], long, histogram_ranges(routes, places[0]))
         if method == "ensemble":
             beside += [
                 law

@@ -2,7 +2,8 @@
 
 A verdict is only as good as what it would have noticed. The resolution of a comparison is the smallest relative
 difference that 4 errors would have shown: of the variance or the square of a range of quantiles (which of the two is
-known better), and of the mean or the median, relative to itself or, near 0, to the deviation. It is that of the worst
+known better), and of the mean or the median, relative to itself or, near 0, to the deviation; it is no smaller than the
+Kolmogorov distance that 4 errors would have shown, where both have a distribution function. It is that of the worst
 variable and the worst pair of routes. A route that has not converged has no errors to speak of: then nothing is told.
 """
 
@@ -117,7 +118,7 @@ def _range(line: Line) -> tuple[float, float]:
 
 
 def _resolution(a: Line, b: Line) -> float:
-    """Return the smallest relative difference of two lines that would be seen; infinite where no number is known."""
+    """Return the smallest difference of two lines that would be seen; infinite where no number is known."""
     if a.variance == 0.0 or b.variance == 0.0:  # a number that does not fluctuate has no spread to be resolved
         return 0.0 if a.mean == 0.0 else SIGMAS * float(np.hypot(a.mean_error, b.mean_error)) / abs(a.mean)
     (width, width_error), inner = _range(b), float(b.quantiles[3] - b.quantiles[1])
@@ -128,7 +129,9 @@ def _resolution(a: Line, b: Line) -> float:
     spread.append(2.0 * inner_error / inner)  # twice: the relative difference of the square
     centre = [np.hypot(a.mean_error, b.mean_error) / max(abs(b.mean), deviation)]
     centre.append(np.hypot(a.quantile_errors[2], b.quantile_errors[2]) / max(abs(b.quantiles[2]), deviation))
-    return SIGMAS * max(min((x for x in part if np.isfinite(x)), default=np.inf) for part in (spread, centre))
+    shape = float(np.hypot(a.cdf_error, b.cdf_error))
+    known = [min((x for x in part if np.isfinite(x)), default=np.inf) for part in (spread, centre)]
+    return SIGMAS * max(*known, shape if np.isfinite(shape) else 0.0)
 
 
 def _rates_differ(one: StationaryLaw, other: StationaryLaw, pair: str) -> list[str]:

@@ -167,9 +167,9 @@ def alike_with(routes: list[StationaryLaw], others: tuple[StationaryLaw, ...]) -
     return [*stays[:1], replace(ensemble, escape_rate=np.nan)] if stays else routes
 
 
-def histogram_ranges(routes: list[StationaryLaw]) -> dict[str, tuple[float, float]]:
+def histogram_ranges(routes: list[StationaryLaw], place: Support) -> dict[str, tuple[float, float]]:
     """Return ranges of histograms: the central 90 % of a known law and as much again on either side, where known."""
     if not routes or routes[-1].is_point_mass or not np.isfinite([x.quantiles for x in routes[-1].lines]).all():
         return {}
     ends = {line.name: (float(line.quantiles[0]), float(line.quantiles[-1])) for line in routes[-1].lines}
-    return {name: (low - (high - low), high + (high - low)) for name, (low, high) in ends.items() if low < high}
+    return {name: place.reach(low, high, 1.0) for name, (low, high) in ends.items() if low < high}

@@ -25,6 +25,8 @@ from sde_engine.stats.histogram import Histogram
 
 _MIXED, _APART = 1.01, 1.1  # R-hat up to which starts are forgotten, and beyond which laws may be several
 _MOVED = 2.2  # over root n: Kolmogorov distance that a sample of n exceeds by a chance of 1e-4
+_BULK = (0.05, 0.95)  # probabilities between which the last states tell the range of bins in ln x
+_LEAST = 1e-100  # of such a state: the bins reach down to its square and must stay in the doubles
 _SURVIVE = 0.001  # share of collapsed paths up to which the law is that of all paths, and of others for a point mass
 
 
@@ -81,7 +83,7 @@ def sampled(
     job, start = _Job(model, hyper, dynamics, place, run), _start(model, place)
     if any(name not in ranges for name in place.every):
         ranges = _ranges(job.go(start, paths=min(run.paths, 512)), place) | ranges
-    found = job.go(start, histograms=_histograms(place.every, ranges, run.bins))
+    found = job.go(start, histograms=_histograms(place, ranges, run.bins))
     moving = place.names or place.every  # what does not fluctuate tells no sets apart
     rhat = max(float(found[f"{name}_rhat"]) for name in moving)
     ends = last_states(found, moving, len(start))
@@ -96,7 +98,7 @@ def sampled(
 def _metastable(job: _Job, start: NDArray, rhat: float, left: float) -> StationaryLaw:
     """Return the law of the paths from some of the starts, of which a share has left for the others by the end."""
     ranges = _ranges(job.go(start, paths=min(job.run.paths, 512)), job.place)
-    law = _law_of(job, start, job.go(start, histograms=_histograms(job.place.every, ranges, job.run.bins)), ranges)
+    law = _law_of(job, start, job.go(start, histograms=_histograms(job.place, ranges, job.run.bins)), ranges)
     points = ", ".join("(" + ", ".join(f"{value:.3g}" for value in point) + ")" for point in start)
     label = f"{job.place.label} from {points}, metastable".strip()
     reason = f"paths from other starts stay elsewhere until t = {job.run.time:g} (R-hat {rhat:.2f} over all starts)"
@@ -129,16 +131,16 @@ def _law_of(job: _Job, start: NDArray, found: Any, ranges: dict[str, tuple[float
             verdict=f"{run.paths} paths of {words_of(dynamics)} until t = {run.time:g}, {collapsed:.1%} of them collapsed",
             is_converged=collapsed >= 1.0 - _SURVIVE,
         )
-    histograms, coarser = _histograms(place.every, ranges, run.bins), _coarser(dynamics, model, hyper)
+    histograms, coarser = _histograms(place, ranges, run.bins), _coarser(dynamics, model, hyper)
     rough = None if coarser is None else job.go(start, moved_by=coarser, histograms=histograms)
     lines, marginals, outside = [], {}, 0.0
     for name, h in zip(place.every, histograms, strict=True):
         marginals[name] = (h.centres, found[f"{name}_density"].values, found[f"{name}_density_stderr"].values)
         outside += float(found[f"{name}_below"]) + float(found[f"{name}_above"])
-        line = _line(found, name, h.edges)
+        line = _line(found, h)
         if rough is not None:
             share = 1.0 / (2.0 ** dynamics.accuracy(model) - 1.0)
-            line = _with_step_error(line, _line(rough, name, h.edges), share)
+            line = _with_step_error(line, _line(rough, h), share)
         lines.append(line)
     good, verdict = _convergence(job, found, lines, histograms, collapsed)
     if len(place.names) == 1:
@@ -235,37 +237,53 @@ def _start(model: Model, place: Support) -> NDArray:
     return np.array([0.7 * size * place.direction, 1.3 * size * place.direction])
 
 
-def _histograms(names: tuple[str, ...], ranges: dict[str, tuple[float, float]], bins: int) -> list[Histogram]:
-    return [Histogram(name, *ranges[name], bins) for name in names]
+def _histograms(place: Support, ranges: dict[str, tuple[float, float]], bins: int) -> list[Histogram]:
+    """Return histograms, on a ray with equal bins in ln x, as its grid has: the law is a power of x near 0."""
+    scales = {name: "log" if place.is_ray and ranges[name][0] > 0.0 else "linear" for name in place.every}
+    return [Histogram(name, *ranges[name], bins, scale) for name, scale in scales.items()]
 
 
 def _ranges(pilot: Any, place: Support) -> dict[str, tuple[float, float]]:
-    """Return ranges that hold the final states of a smaller run."""
+    """Return ranges that hold the final states of a smaller run, on a ray those that are not next to nothing."""
     ranges = {}
     for name in place.every:
         final = pilot[f"{name}_final"].values
         final = final[np.isfinite(final) & np.isinf(pilot["diverged_at"].values)]
         low, high = (float(final.min()), float(final.max())) if final.size else (-1.0, 1.0)
-        room = 0.4 * (high - low) + 1e-9 * abs(high) + 1e-300
-        ranges[name] = (low - room, high + room)
+        room = 0.4
+        if place.is_ray and low >= 0.0:
+            (low, high), room = np.maximum(np.quantile(final, _BULK), _LEAST), 1.0
+        low, high = place.reach(float(low), float(high), room)
+        ranges[name] = (low - 1e-9 * abs(low) - 1e-300, high + 1e-9 * abs(high) + 1e-300)
     return ranges
 
 
-def _line(found: Any, name: str, edges: NDArray) -> Line:
+def _line(found: Any, h: Histogram) -> Line:
+    """Return what a histogram says of its variable: the mass is even within a bin, in ln x where the bins are.
+
+    What lies below logarithmic bins is counted as mass at 0.
+    """
+    name, is_log = h.observable, h.scale == "log"
     height, below = found[f"{name}_density"].values, float(found[f"{name}_below"])
     values = {
         key: float(found[key])
         for key in (name, f"{name}_stderr", f"{name}_variance", f"{name}_variance_stderr", f"{name}_ess")
     }
-    cumulative = below + np.concatenate([[0.0], np.cumsum(height * np.diff(edges))])
+    mass = height * np.diff(h.edges)
+    cumulative = below + np.concatenate([[0.0], np.cumsum(mass)])
+    u = np.log(h.edges) if is_log else h.edges
 
     def cdf(x: NDArray) -> NDArray:
-        return np.interp(x, edges, cumulative)
+        x = np.asarray(x, dtype=float)
+        if not is_log:
+            return np.interp(x, u, cumulative)
+        return np.where(x > 0.0, np.interp(np.log(np.where(x > 0.0, x, h.low)), u, cumulative), 0.0)
 
-    quantiles = np.interp(PROBABILITIES, cumulative, edges)
-    slope = np.maximum(np.interp(quantiles, 0.5 * (edges[1:] + edges[:-1]), height), 1e-300)
+    at = np.interp(PROBABILITIES, cumulative, u)
+    quantiles = np.exp(at) if is_log else at
+    slope = np.maximum(np.interp(at, 0.5 * (u[1:] + u[:-1]), mass / np.diff(u)), 1e-300)
     error = np.sqrt(PROBABILITIES * (1.0 - PROBABILITIES) / max(values[f"{name}_ess"], 1.0))
-    bin_error = float(np.max(np.abs(np.diff(height, prepend=0.0, append=0.0))) * np.max(np.diff(edges)) / 8.0)
+    bin_error = float(np.max(np.abs(np.diff(mass, prepend=0.0, append=0.0)))) / 8.0
     return Line(
         name,
         values[name],
@@ -273,7 +291,7 @@ def _line(found: Any, name: str, edges: NDArray) -> Line:
         values[f"{name}_variance"],
         values[f"{name}_variance_stderr"],
         quantiles,
-        np.hypot(error, bin_error) / slope,
+        np.hypot(error, bin_error) / slope * (quantiles if is_log else 1.0),
         cdf,
         float(error.max()) + bin_error,
     )

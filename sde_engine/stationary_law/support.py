@@ -71,6 +71,16 @@ class Support:
                 "density of it is not a density of the parameters; ask for another observable"
             )
 
+    def reach(self, low: float, high: float, room: float) -> tuple[float, float]:
+        """Return an interval of the variable with so many times its width on either side.
+
+        Towards the end of a ray that is its width in ln x, or no more than what lies below 0: no mass lies beyond.
+        """
+        wide = room * (high - low)
+        if self.is_ray and low > 0.0:
+            return low * (low / high) ** room, high + wide
+        return low - wide, min(high + wide, 0.0) if self.is_ray and high <= 0.0 else high + wide
+
     def holds(self, model: Model, value: float) -> bool:
         """Return whether the variable of a ray has the sign of this value there, or collapses: paths may leave a ray."""
         return not self.is_ray or value * float(self.values(model, np.ones(1))[0]) >= 0.0

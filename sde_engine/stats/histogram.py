@@ -11,6 +11,7 @@ from sde_engine.values import check_choice, is_finite, is_whole
 
 GROUPS = 16  # paths i, i + 16, ... form a group; the spread of the groups gives the error of a bin
 SCALES = ("linear", "log")
+_ROUNDING = 1e-12  # standard error of a bin below which all groups are alike
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,11 @@ def densities(
     ----------
     diverged_at : (paths,) infinite for the paths that count
     histogram : (columns, paths) weight in each bin, laid out as `bins` says
+
+    Notes
+    -----
+    A bin that no path visited has density 0 and the standard error of one count among the effective samples, a bound on
+    what it may hold; NaN where their number is not known.
     """
     alive = np.isinf(diverged_at)
     group = np.arange(len(alive))[alive] % GROUPS
@@ -93,10 +99,7 @@ def densities(
         parts = parts.reshape(-1, count + 2)
         total = parts.sum()
         fraction = parts.sum(axis=0) / total if total > 0.0 else np.full(count + 2, np.nan)
-        error = np.full(count + 2, np.nan)
-        if len(parts) > 1 and total > 0.0:
-            residual = parts - fraction * parts.sum(axis=1, keepdims=True)
-            error = np.sqrt(np.sum(residual**2, axis=0) * len(parts) / (len(parts) - 1.0)) / total
+        error = _errors(parts, fraction)
         width, name, dim = np.diff(h.edges), h.observable, f"{h.observable}_bin"
         coords = {dim: h.centres}
         found |= {
@@ -108,3 +111,16 @@ def densities(
             f"{name}_above": scalar(fraction[-1], f"probability of {name} above the last bin"),
         }
     return found
+
+
+def _errors(parts: np.ndarray, fraction: np.ndarray) -> np.ndarray:
+    """Return the standard error of the fraction in each bin (bins,), from the weights (groups, bins).
+
+    That of an empty bin is 1 / n: the n effective samples have the squared errors sum f (1 - f) / n of all bins.
+    """
+    if len(parts) < 2 or not parts.sum() > 0.0:
+        return np.full(fraction.shape, np.nan)
+    residual = parts - fraction * parts.sum(axis=1, keepdims=True)
+    error = np.sqrt(np.sum(residual**2, axis=0) * len(parts) / (len(parts) - 1.0)) / parts.sum()
+    one_count = np.sum(error**2) / np.sum(fraction * (1.0 - fraction)) if error.max() > _ROUNDING else np.nan
+    return np.where(fraction > 0.0, error, one_count)

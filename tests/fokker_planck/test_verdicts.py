@@ -62,6 +62,35 @@ def test_agreement_says_what_it_would_have_seen() -> None:
     assert "only differences above" in vague.agreement
 
 
+def test_what_agreement_would_have_seen_is_no_less_than_what_the_distributions_would_have_shown() -> None:
+    law = exact()
+    blurred = with_errors(law, 0.001)
+    for share, resolution in ((0.0, 0.004), (0.03, 0.12)):
+        line = replace(blurred.lines[0], cdf_error=share)
+        assert compared((law, replace(blurred, lines=(line,)))).resolution == pytest.approx(resolution, rel=0.3)
+
+
+def distance(one: StationaryLaw, other: StationaryLaw) -> float:
+    return max(compared((one, other)).distances.values())
+
+
+@pytest.mark.parametrize("eta", [1.0, 1.4])
+def test_an_ensemble_on_a_ray_has_no_mass_beyond_0_and_knows_the_law_close_to_it(eta: float) -> None:
+    """Gamma laws at 0.5 and 0.7 T_c: a twentieth of the mass lies below 2e-3 and 8e-7, the deviation is 0.7."""
+    law = stationary(COIN, sde.Hyper(eta), method="ensemble", seed=1, paths=1024, time=60.0)
+    truth, line = stationary(COIN, sde.Hyper(eta)), law.lines[0]
+    assert law.is_converged, law.verdict
+    assert line.cdf(np.array([-1.0, 0.0])).tolist() == [0.0, 0.0]
+    assert float(law.dataset["v"].min()) > 0.0
+    gap = np.abs(line.quantiles - truth.lines[0].quantiles)
+    assert np.all(gap < 5.0 * line.quantile_errors)
+    assert np.all(line.quantile_errors < 0.5 * truth.lines[0].quantiles)
+    assert line.cdf_error < 0.01
+    assert distance(truth, law) < 5.0 * line.cdf_error
+    hotter = stationary(COIN, sde.Hyper(1.2 * eta))
+    assert distance(hotter, law) > 5.0 * line.cdf_error
+
+
 @pytest.mark.parametrize("error", [np.inf, np.nan])
 def test_errors_that_are_no_numbers_are_no_agreement(error: float) -> None:
     law = exact()

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.signal import lfilter
+from scipy.special import ndtr
 
 from sde_engine.discovery import load_model
 from sde_engine.dynamics.langevin import Langevin
@@ -96,6 +97,29 @@ def test_a_histogram_keeps_what_lies_below_and_above_it() -> None:
         assert float(found["x_above"].value) == pytest.approx(np.mean(x >= 0.4), abs=1e-12)
         assert found["x_below"].value > 0.3
         assert found["x_above"].value > 0.05
+
+
+def test_a_bin_that_no_path_visited_has_the_error_of_one_effective_count() -> None:
+    """x' = 0.8 x + noise has a Gaussian law of variance 1/9; its mean has a ninth of the looks as effective samples."""
+    histogram = Histogram("x", -4.0, 4.0, 64)
+    run = Run(PATHS, 3, updates=80, burn_in=20, histograms=(histogram,))
+    found, values, _, _ = plain_run({"x": lambda theta, p: theta[0]}, run, Sgd(), Hyper(0.2))
+    width, looks = 0.125, values["x"][20:].size
+    mass, error = found["x_density"].value * width, found["x_density_stderr"].value * width
+    empty = mass == 0.0
+    assert 20 < empty.sum() < 60
+    assert looks / 12.0 < 1.0 / error[empty].max() < looks
+    exact = np.diff(ndtr(3.0 * histogram.edges))
+    off = np.abs(mass - exact) > 5.0 * error
+    assert exact[empty].max() > 0.0
+    assert not off[empty].any()
+    assert not off.any()
+
+
+def test_where_all_paths_lie_in_one_bin_the_error_of_the_others_is_unknown() -> None:
+    run = Run(PATHS, 3, updates=80, burn_in=20, histograms=(Histogram("x", -100.0, 100.0, 5),))
+    found, *_ = plain_run({"x": lambda theta, p: theta[0]}, run, Sgd(), Hyper(0.2))
+    assert np.isnan(found["x_density_stderr"].value).tolist() == [True, True, False, True, True]
 
 
 def test_a_value_on_an_edge_belongs_to_the_bin_above_and_nan_to_none_below() -> None:
