@@ -27,11 +27,13 @@ _PAIRS = ((1.0, 0.5), (-0.5, -0.2), (0.8, 0.1), (0.3, 0.9), (-1.0, -1.4), (0.6, 
 
 
 RESOLUTION = 0.05  # of a comparison, beyond which a claim does not hold; and what the partner's learning rate is off by
-_BINS = 400  # of a histogram: an error of the bins is one of the distribution function
 
 
 class Claim(NamedTuple):
-    """One law: whose it is, and how long the ensemble runs."""
+    """One law: whose it is, how long the ensemble runs, and in how many bins it is counted.
+
+    An error of the bins is one of the distribution function, large where a density is singular.
+    """
 
     what: str
     model: str
@@ -40,6 +42,7 @@ class Claim(NamedTuple):
     dynamics: Any = Langevin()
     paths: int = 4096
     time: float = 60.0
+    bins: int = 400
 
 
 def _fine(dt: float) -> Langevin:
@@ -75,7 +78,7 @@ CLAIMS: dict[str, Claim] = {
         _fine(0.00025),
         time=40.0,
     ),
-    "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01)),
+    "well-additive": Claim("Boltzmann law", "double_well", {}, Hyper(1.0), Langevin(dt=0.01), paths=16_384),
     "well-multiplicative": Claim(
         "x^2 Gamma distributed", "double_well", {"noise": "multiplicative"}, Hyper(0.5, 1, 0.2)
     ),
@@ -91,7 +94,7 @@ CLAIMS: dict[str, Claim] = {
         time=120.0,
     ),
     "sphere-circle": Claim(
-        "circle of fixed radius", "scale_invariant", {"dimension": 2}, Hyper(0.3, 1, 0.3), paths=16_384
+        "circle of fixed radius", "scale_invariant", {"dimension": 2}, Hyper(0.3, 1, 0.3), paths=16_384, bins=1000
     ),
     "sphere": Claim("von Mises-Fisher law", "scale_invariant", {}, Hyper(0.2, 1, 0.2), paths=4096),
     "sphere-hot": Claim("five dimensions, hot", "scale_invariant", {"dimension": 5, "mu": 2.0}, Hyper(0.5, 1, 0.4)),
@@ -166,7 +169,7 @@ def examine(name: str, *, seed: int = 1, paths: int | None = None, threads: int 
         dynamics=claim.dynamics,
         paths=paths or claim.paths,
         time=claim.time,
-        bins=_BINS,
+        bins=claim.bins,
         seed=seed,
         threads=threads,
     )
