@@ -97,6 +97,13 @@ def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, gri
     if len(marginals) == 1:
         ((name, (x, height, _)),) = marginals.items()
         shape = Shape({name: x}, height)
+    return _stated(model, hyper, place, lines, shape, closed.verdict)
+
+
+def _stated(
+    model: Model, hyper: Hyper, place: Support, lines: list[Line], shape: Shape, verdict: str, **attributes: Any
+) -> StationaryLaw:
+    """Return a law that a closed form states: its moments are exact and finite, and no mass is left out."""
     return build(
         model,
         hyper,
@@ -106,7 +113,8 @@ def _separate(model: Model, hyper: Hyper, closed: Marginals, place: Support, gri
         shape=shape,
         mass_outside=0.0,
         reason="the moments of the closed form are finite",
-        verdict=closed.verdict,
+        verdict=verdict,
+        attributes=attributes,
     )
 
 
@@ -139,18 +147,8 @@ def _joint(model: Model, hyper: Hyper, law: Joint, place: Support, grid: Grid | 
             lines.append(_known(name, Known(mean, var)))
         else:
             lines.append(_summed(name, mean, var, Grid(found), shape.density, k))
-    return build(
-        model,
-        hyper,
-        method="closed_form",
-        label=place.label,
-        lines=tuple(lines),
-        shape=shape,
-        mass_outside=0.0,
-        reason="the moments of the closed form are finite",
-        verdict=verdict if law.density is not None else "exact moments; the density has no closed form",
-        attributes={"covariance": law.covariance.ravel()},
-    )
+    verdict = verdict if law.density is not None else "exact moments; the density has no closed form"
+    return _stated(model, hyper, place, lines, shape, verdict, covariance=law.covariance.ravel())
 
 
 def _summed(name: str, mean: float, var: float, grid: Grid, density: NDArray, k: int) -> Line:

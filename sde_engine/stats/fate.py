@@ -134,10 +134,10 @@ def _slopes(trace: Trace, clock: Clock, first: int = 0, last: int = -1) -> tuple
     """
     nothing = np.full(trace.weight.shape[1], np.nan)
     alive = np.isinf(trace.diverged_at)
-    weight, sums = trace.weight[:, alive][[first, last]], trace.sums[:, :, alive][[first, last]]
+    weight, sums = trace.weight[[first, last]][:, alive], trace.sums[[first, last], -2:][:, :, alive]
     if first == last % clock.windows or not alive.any() or not np.all(weight > 0.0):
         return nothing, nothing
-    (early, late), (begun, ended) = 0.5 * sums[:, -2] / weight, sums[:, -1] / weight
+    (early, late), (begun, ended) = 0.5 * sums[:, 0] / weight, sums[:, 1] / weight
     slope, level = nothing.copy(), nothing.copy()
     slope[alive], level[alive] = (late - early) / (ended - begun), late
     return slope, level
